@@ -1,0 +1,43 @@
+"""Set up a notebook: seeds, quiet logs, the look of its figures."""
+
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partialmethod
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from cookbook import show
+
+
+def setup(seed: int, *, keras: bool = False) -> None:
+    """Seed Python, NumPy and (with keras=True) Keras, and give figures the look of the book.
+
+    Call it before `import keras`: TensorFlow reads its log level when it is imported.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    random.seed(seed)
+    np.random.seed(seed)
+    show.use_style()
+    if os.environ.get("TQDM_DISABLE"):  # the bars of notebooks do not look at it
+        tqdm.__init__ = partialmethod(tqdm.__init__, disable=True)
+    if keras:
+        with _quiet_stderr():
+            import keras as library
+
+            library.utils.set_random_seed(seed)
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Silence file descriptor 2: TensorFlow 2.21 greets there before it reads its log level."""
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)

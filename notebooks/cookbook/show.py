@@ -1,0 +1,109 @@
+"""Figures: one look for the whole book, and alt text under each."""
+
+import io
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from cycler import cycler
+from IPython.display import display
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.text import Text
+
+# Okabe and Ito's palette, told apart with every kind of colour vision, darkest first.
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444"]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
+MISSING = "#D9D9D9"
+
+STYLE = {
+    "figure.figsize": (7, 4),
+    "figure.dpi": 90,
+    "figure.constrained_layout.use": True,
+    "axes.prop_cycle": cycler(color=COLOURS),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "grid.color": "#E8E8E8",
+    "grid.linewidth": 0.8,
+    "font.size": 10,
+    "legend.frameon": False,
+    "image.cmap": "cividis",
+}
+
+
+def use_style() -> None:
+    """Give matplotlib the look of the book."""
+    plt.rcParams.update(STYLE)
+
+
+def figure(fig: Figure, alt: str) -> None:
+    """Show a figure as a PNG with alt text, and close it.
+
+    alt: what a reader who cannot see the figure should know; also its plain-text form.
+    """
+    if len(alt.split()) < 5:
+        raise ValueError("The alt text should say in a sentence what the figure shows.")
+    png = io.BytesIO()
+    fig.savefig(png, format="png", metadata={"Software": None})
+    plt.close(fig)
+    display(
+        {"image/png": png.getvalue(), "text/plain": alt},
+        metadata={"image/png": {"alt": alt}},
+        raw=True,
+    )
+
+
+def label_points(
+    ax: Axes, points: np.ndarray, names: Sequence[str], *, size: float = 8, colour: str = "#222222"
+) -> None:
+    """Write each name beside its point, where it hides neither a marker nor another label.
+
+    points: (n, 2), in data coordinates. A label that finds no place beside its point stands further away,
+    with a thin line. Call it when the markers are drawn and the axes have their limits.
+    """
+    points = np.asarray(points, float)
+    ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())
+    ax.figure.draw_without_rendering()  # only a figure that is laid out has places in pixels
+    pixel = ax.figure.dpi / 72
+    marks = [ax.transData.transform(each.get_offsets()) for each in ax.collections if isinstance(each, PathCollection)]
+    marks = np.concatenate([*marks, ax.transData.transform(points)])
+    taken = np.vstack([np.c_[marks - 3 * pixel, marks + 3 * pixel], *(_box(text) for text in ax.texts)])
+    ways = [(away, np.radians(turn)) for away in (5, 9, 14, 20, 28, 38, 50) for turn in range(0, 360, 30)]
+    for point, centre, name in zip(points, ax.transData.transform(points), names, strict=True):
+        label = ax.annotate(name, point, (0, 0), textcoords="offset points", fontsize=size, color=colour)
+        label.set_in_layout(False)
+        label.set_path_effects([withStroke(linewidth=2, foreground="white")])  # readable on any ground
+        now = _box(label)
+        extent = now[2:] - now[:2]
+        best = (np.inf, 0.0, now)
+        for away, turn in ways:
+            aside = np.array([np.cos(turn), np.sin(turn)])
+            low = centre + aside * away * pixel + (aside - 1) * extent / 2
+            cost = _clashes(np.r_[low, low + extent], taken, ax.get_window_extent().extents)
+            if cost < best[0]:
+                best = (cost, away, np.r_[low, low + extent])
+            if not cost:
+                break
+        _, away, box = best
+        label.set_position((box[:2] - now[:2]) / pixel)
+        if away > 9:
+            ends = ax.transData.inverted().transform([centre, np.clip(centre, box[:2], box[2:])])
+            ax.plot(*ends.T, color="#AAAAAA", linewidth=0.6, zorder=0.5)
+        taken = np.vstack([taken, box])
+
+
+def _box(text: Text) -> np.ndarray:
+    """Left, bottom, right and top of a text, in pixels."""
+    return text.get_window_extent().extents
+
+
+def _clashes(box: np.ndarray, taken: np.ndarray, frame: np.ndarray) -> int:
+    """How many of the boxes `taken`, (n, 4), a box covers; leaving the frame counts as two."""
+    outside = (box[:2] < frame[:2]).any() or (box[2:] > frame[2:]).any()
+    return int(((box[:2] < taken[:, 2:]) & (taken[:, :2] < box[2:])).all(axis=1).sum() + 2 * outside)

