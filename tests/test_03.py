@@ -217,8 +217,8 @@ def test_truth_is_the_one_word_names(ranking, vectors, world):
     names = {vectors.index_to_key[row] for row in rows}
     assert {"france", "iran", "russia", "korea", "vietnam", "georgia", "czechia"} <= names
     assert not {"south", "united", "britain", "holland", ""} & names
-    assert set(ranking.EXAMPLES) <= names
-    assert len(ranking.EXAMPLES) == len(set(ranking.EXAMPLES)) == 45
+    assert set(ranking.EXAMPLES.split()) <= names
+    assert len(ranking.EXAMPLES.split()) == len(set(ranking.EXAMPLES.split())) == 45
 
 
 def test_score_is_the_machines_own_decision(ranking, vectors):
@@ -249,7 +249,7 @@ def test_machine_beats_the_centroid(ranking, vectors, world):
     on_map = dict(zip(world.iso_a3.fillna(""), world.name, strict=True))
     rows = ranking.one_word_names(vectors.key_to_index, on_map)
     truth = np.isin(np.arange(len(unit)), rows)
-    examples = np.array([vectors.key_to_index[word] for word in ranking.EXAMPLES])
+    examples = np.array([vectors.key_to_index[word] for word in ranking.EXAMPLES.split()])
     machine = ranking.train(unit, examples, 2000, zipf=True, seed=1)
     centroid = unit @ unit[examples].mean(axis=0)
     best, baseline = (ranking.average_precision(scores, truth, examples) for scores in (machine, centroid))
@@ -290,7 +290,7 @@ def test_map_draws_every_country(ranking, world):
     fig = ranking.country_map(world, values, "a number")
     _, missing, known = fig.axes[0].collections[:3]
     assert missing.get_hatch() and len(set(missing.get_facecolor().ravel())) <= 2
-    assert len(known.get_array()) == world.geometry[:175].count_coordinates().size
+    assert len(known.get_array()) == 175
     assert fig.axes[0].get_legend().get_texts()[0].get_text() == "no vector"
     assert len(fig.axes) == 2, "the map and its colour bar"
     assert {text.get_text() for text in fig.axes[0].texts} == set(values.nlargest(5).index)
