@@ -29,6 +29,16 @@ def test_figure_without_alt_text_is_refused():
         show.figure(plt.figure(), "a plot")
 
 
+def test_coloured_text_has_a_value_a_character(monkeypatch):
+    shown = []
+    monkeypatch.setattr(show, "display", lambda bundle, **_: shown.append(bundle["image/png"]))
+    text = "def f(x):\n    return [x]\n" + "y" * 200
+    show.coloured_text(text, np.linspace(-1, 1, len(text)), "A short function, its colour rising.", label="place")
+    assert shown[0].startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="3 characters need as many values"):
+        show.coloured_text("abc", np.zeros(2), "Three letters and only two values.", label="none")
+
+
 def test_same_figure_same_bytes(monkeypatch):
     """Stored outputs change only when the picture does."""
     shown = []

@@ -1,5 +1,6 @@
 """Set up a notebook: seeds, quiet logs, the look of its figures."""
 
+import logging
 import os
 import random
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ def setup(seed: int, *, keras: bool = False) -> None:
             import keras as library
 
             library.utils.set_random_seed(seed)
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)  # or it complains about many small models
 
 
 @contextmanager

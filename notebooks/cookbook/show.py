@@ -107,3 +107,37 @@ def _clashes(box: np.ndarray, taken: np.ndarray, frame: np.ndarray) -> int:
     """How many of the boxes `taken`, (n, 4), a box covers; leaving the frame counts as two."""
     outside = (box[:2] < frame[:2]).any() or (box[2:] > frame[2:]).any()
     return int(((box[:2] < taken[:, 2:]) & (taken[:, :2] < box[2:])).all(axis=1).sum() + 2 * outside)
+
+
+def coloured_text(
+    text: str, values: np.ndarray, alt: str, *, label: str, width: int = 90, limit: float | None = None
+) -> None:
+    """Show a text whose characters stand on the colour of a number each; large numbers also make them bold.
+
+    text: lines longer than `width` are wrapped. values: (len(text),). alt: as for `figure`. label: what the
+    numbers are. limit: the number of the strongest colour, by default the largest magnitude.
+
+    Raises ValueError where there is not one number a character.
+    """
+    values = np.asarray(values, float)
+    if values.shape != (len(text),):
+        raise ValueError(f"{len(text)} characters need as many values, not an array of shape {values.shape}.")
+    limit = limit or np.abs(values).max()
+    places, row, column = [], 0, 0
+    for character in text:
+        if column == width:
+            row, column = row + 1, 0
+        places.append((row, column))
+        row, column = (row + 1, 0) if character == "\n" else (row, column + 1)
+    grid = np.full((max(row for row, _ in places) + 1, width), np.nan)
+    fig, ax = plt.subplots(figsize=(width * 0.088, len(grid) * 0.19 + 0.7))
+    for (row, column), character, value in zip(places, text, values, strict=True):
+        if character != "\n":
+            grid[row, column] = value
+            bold = "bold" if value > limit / 2 else "normal"
+            ax.text(column, row, character, ha="center", va="center", family="monospace", size=8, weight=bold)
+    image = ax.imshow(grid, cmap="PuOr_r", vmin=-1.6 * limit, vmax=1.6 * limit, aspect="auto")  # text stays readable
+    ax.set_axis_off()
+    bar = fig.colorbar(image, ax=ax, orientation="horizontal", fraction=0.05, aspect=50, pad=0.02, label=label)
+    bar.ax.set_xlim(-limit, limit)
+    figure(fig, alt)

@@ -16,7 +16,12 @@ sys.path.insert(0, str(NOTEBOOKS))
 from cookbook import data, zoo
 
 PICTURES = ROOT / ".github" / "pictures"
-GALLERY = {"map": ("03.2", "map"), "films": ("04.2", "Heat map")}  # file: notebook, a word of the alt text
+GALLERY = {  # file: notebook, a word of the alt text
+    "map": ("03.2", "map"),
+    "films": ("04.2", "Heat map"),
+    "neuron": ("05.1", "coloured by neuron"),
+    "search": ("06.1", "Bars of MRR"),
+}
 
 
 def readme() -> str:

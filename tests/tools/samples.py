@@ -5,6 +5,7 @@ python tests/tools/samples.py FILE   # … from a file that is no part of the lo
 """
 
 import configparser
+import gzip
 import json
 import sys
 import tarfile
@@ -88,9 +89,50 @@ def _zip(target: Path, members: dict[str, bytes]) -> None:
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED, 9)
 
 
+# Eight rows of Project Gutenberg's catalogue (facts), and its poem 1525 from our sample, in the form of its files.
+CATALOGUE = """Text#,Type,Issued,Title,Language,Authors,Subjects,LoCC,Bookshelves
+11,Text,2008-06-27,Alice's Adventures in Wonderland,en,"Carroll, Lewis, 1832-1898",Fantasy fiction,PR; PZ,
+1041,Text,1997-09-01,Shakespeare's Sonnets,en,"Shakespeare, William, 1564-1616",Sonnets,PR,
+1342,Text,1998-06-01,Pride and Prejudice,en,"Austen, Jane, 1775-1817",Love stories,PR,
+1513,Text,1998-11-01,Romeo and Juliet,en,"Shakespeare, William, 1564-1616",Tragedies,PR,
+1524,Text,1998-11-01,"Hamlet, Prince of Denmark",en,"Shakespeare, William, 1564-1616",Tragedies,PR,
+1525,Text,1998-11-01,The Phoenix and the Turtle,en,"Shakespeare, William, 1564-1616",Poetry,PR,
+1526,Text,1998-11-01,"Twelfth Night; Or, What You Will",en,"Shakespeare, William, 1564-1616",Comedies,PR,
+1533,Text,1998-11-01,Macbeth,en,"Shakespeare, William, 1564-1616",Tragedies,PR,
+"""
+BOOK = """The Project Gutenberg eBook of The Phoenix and the Turtle
+
+This header stands in the place of the real one, in its form.
+
+Title: The Phoenix and the Turtle
+Author: William Shakespeare
+Language: English
+
+*** START OF THE PROJECT GUTENBERG EBOOK THE PHOENIX AND THE TURTLE ***
+
+{}
+
+*** END OF THE PROJECT GUTENBERG EBOOK THE PHOENIX AND THE TURTLE ***
+
+Here follows the licence in a real file, 300 lines of it.
+"""
+
+
+def gutenberg_answers() -> None:
+    """data/05/gutenberg.zip: what Project Gutenberg's server would answer to the two questions of notebook 05.1."""
+    with zipfile.ZipFile(paths.DATA / "05" / "shakespeare.zip") as works:
+        poem = works.read("The Phoenix and the Turtle.txt").decode().strip()
+    answers = {
+        "cache/epub/feeds/pg_catalog.csv.gz": gzip.compress(CATALOGUE.encode(), mtime=0),
+        "cache/epub/1525/pg1525.txt": BOOK.format(poem).replace("\n", "\r\n").encode(),
+    }
+    _zip(paths.DATA / "05" / "gutenberg.zip", answers)
+
+
 FROM_FILES = {"shakespeare": shakespeare, "python": python_library}  # by the beginning of the file's name
 
 if __name__ == "__main__":
     countries()
+    gutenberg_answers()
     for file in map(Path, sys.argv[1:]):
         next(make for start, make in FROM_FILES.items() if file.name.startswith(start))(file)
