@@ -134,7 +134,7 @@ def check(name: str, tolerance: float = 0.005, **measured: float) -> None:
 
 def _provenance(name: str) -> dict[str, str]:
     entry = data.describe(name)
-    return {"name": name, "licence": entry["licence"], "hash": entry["sample"]["hash"]}
+    return {"name": name, "licence": entry["licence"], "hash": (entry.get("sample") or entry["full"])["hash"]}
 
 
 def _narrow(array: np.ndarray, float16: bool) -> np.ndarray:
