@@ -26,6 +26,7 @@ def nb():
     """The notebook's definitions, with a corpus of four pairs."""
     module = book.definitions("06.1")
     known = sorted({word for text in ASKED + ANSWERED for word in text.split()})
+    module.own = known
     module.vectorise = module.layers.TextVectorization(standardize=None, split="whitespace", vocabulary=known)
     module.train = pd.DataFrame({"asked": ASKED, "answered": ANSWERED})
     return module
@@ -138,8 +139,9 @@ def test_loss_is_two_softmaxes(nb):
 
 def test_training_finds_the_pairs(nb, rows, monkeypatch):
     _, answers = rows
-    vectors = np.random.default_rng(0).normal(size=(nb.vectorise.vocabulary_size(), nb.SIZE))
-    monkeypatch.setattr(nb, "start", lambda rng: (vectors, np.ones((len(vectors), 1))))
+    rng, words = np.random.default_rng(0), nb.vectorise.vocabulary_size()
+    first = {"glove": rng.normal(size=(words, 50)), "weights": np.ones((words, 1))}
+    monkeypatch.setattr(nb, "start", lambda: first | {"spelling": rng.normal(size=(words, nb.SIZE))})
     titles = answers[:, : nb.TITLE]
     made = nb.train_encoder("bag", titles, answers, epochs=3, rows=20)
     monkeypatch.setattr(nb, "titles", titles, raising=False)
@@ -159,7 +161,8 @@ import numpy as np
 import book
 nb = book.definitions("06.1")
 nb.vectorise = nb.layers.TextVectorization(standardize=None, split="whitespace", vocabulary=list("abcdef"))
-nb.start = lambda rng: (rng.normal(size=(8, nb.SIZE)), np.ones((8, 1)))
+nb.own = list("abcdef")
+nb.start = lambda: {"glove": np.ones((8, 50)), "weights": np.ones((8, 1)), "spelling": np.eye(8, nb.SIZE)}
 rows = np.random.default_rng(0).integers(1, 8, (16, nb.ANSWER)).astype("int32")
 for kind in ("bag", "cnn", "lstm"):
     vectors = nb.unit_vectors(nb.train_encoder(kind, rows[:, : nb.TITLE], rows, epochs=1, rows=8), rows)
