@@ -3,7 +3,7 @@
 import logging
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partialmethod
 
@@ -23,13 +23,18 @@ def setup(seed: int, *, keras: bool = False) -> None:
     np.random.seed(seed)
     show.use_style()
     if os.environ.get("TQDM_DISABLE"):  # the bars of notebooks do not look at it
-        tqdm.__init__ = partialmethod(tqdm.__init__, disable=True)
+        tqdm.__init__ = partialmethod(_without_bar, tqdm.__init__)
     if keras:
         with _quiet_stderr():
             import keras as library
 
             library.utils.set_random_seed(seed)
         logging.getLogger("tensorflow").setLevel(logging.ERROR)  # or it complains about many small models
+
+
+def _without_bar(bar: tqdm, begin: Callable, *arguments, **options) -> None:
+    """Begin a progress bar that shows nothing, whatever its caller says."""
+    begin(bar, *arguments, **options | {"disable": True})
 
 
 @contextmanager
