@@ -53,6 +53,17 @@ def test_keras_model_comes_back(model, float16):
     assert card["parameters"] == model.count_params() == 49
 
 
+def test_the_optimizer_stays_behind(model):
+    small = zoo.save("99/model", model, **FACTS)["weights"]["bytes"]
+    model.compile("adam", "mse")
+    model.fit(np.ones((8, 4)), np.ones(8), verbose=0)
+    trained = zoo.save("99/model", model, **FACTS)["weights"]["bytes"]
+    assert trained < 1.2 * small
+    loaded = zoo.load("99/model")
+    assert not loaded.compiled
+    assert np.allclose(loaded(np.ones((2, 4))), model(np.ones((2, 4))))
+
+
 def test_card_says_where_the_model_comes_from(model):
     zoo.save("99/model", model, **FACTS)
     card = zoo.card("99/model")

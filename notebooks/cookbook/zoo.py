@@ -96,8 +96,7 @@ def save(
     else:
         file = folder / "model.keras"
         model.save(file)
-        if float16:
-            _narrow_keras_file(file)
+        _tidy_keras_file(file, float16)
         parameters = model.count_params()
     if file.stat().st_size > LIMIT:
         size = file.stat().st_size
@@ -145,23 +144,31 @@ def _widen(array: np.ndarray) -> np.ndarray:
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
-def _narrow_keras_file(file: Path) -> None:
-    """Store the weights inside a .keras file as float16; Keras casts them back when it loads."""
+def _tidy_keras_file(file: Path, float16: bool) -> None:
+    """Leave the optimizer out of a .keras file: its state is twice the model, and nobody trains on from a zoo.
+
+    float16: store the weights so; Keras casts them back when it loads.
+    """
     with zipfile.ZipFile(file) as archive:
         members = {member: archive.read(member) for member in archive.namelist()}
-    weights, narrow = io.BytesIO(members["model.weights.h5"]), io.BytesIO()
-    with h5py.File(weights) as source, h5py.File(narrow, "w") as target:
+    config = json.loads(members["config.json"])
+    config.pop("compile_config", None)
+    members["config.json"] = json.dumps(config).encode()
+    weights, tidy = io.BytesIO(members["model.weights.h5"]), io.BytesIO()
+    with h5py.File(weights) as source, h5py.File(tidy, "w") as target:
 
         def copy(path: str, item: h5py.Group | h5py.Dataset) -> None:
+            if path.split("/")[0] == "optimizer":
+                return
             if isinstance(item, h5py.Dataset):
-                target[path] = _narrow(item[()], True)
+                target[path] = _narrow(item[()], float16)
             else:
                 target.require_group(path)
             target[path].attrs.update(item.attrs)
 
         source.visititems(copy)
         target.attrs.update(source.attrs)
-    members["model.weights.h5"] = narrow.getvalue()
+    members["model.weights.h5"] = tidy.getvalue()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for member, content in members.items():
             archive.writestr(member, content)

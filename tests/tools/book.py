@@ -67,5 +67,6 @@ def definitions(number: str) -> types.ModuleType:
 
 def _defines(statement: ast.stmt) -> bool:
     if isinstance(statement, ast.Assign):
-        return all(isinstance(target, ast.Name) and target.id.isupper() for target in statement.targets)
+        targets = [each for target in statement.targets for each in getattr(target, "elts", [target])]  # A, B = 1, 2
+        return all(isinstance(target, ast.Name) and target.id.isupper() for target in targets)
     return isinstance(statement, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef))

@@ -21,6 +21,8 @@ GALLERY = {  # file: notebook, a word of the alt text
     "films": ("04.2", "Heat map"),
     "neuron": ("05.1", "coloured by neuron"),
     "search": ("06.1", "Bars of MRR"),
+    "disagreement": ("07.2", "Matrix of disagreement"),
+    "attention": ("08.4", "heat maps of attention"),
 }
 
 
