@@ -33,8 +33,9 @@ def setup(seed: int, *, keras: bool = False) -> None:
 
 
 def _without_bar(bar: tqdm, begin: Callable, *arguments, **options) -> None:
-    """Begin a progress bar that shows nothing, whatever its caller says."""
-    begin(bar, *arguments, **options | {"disable": True})
+    """Begin a progress bar that shows nothing, whatever its caller says, while TQDM_DISABLE is set."""
+    hidden = {"disable": True} if os.environ.get("TQDM_DISABLE") else {}
+    begin(bar, *arguments, **options | hidden)
 
 
 @contextmanager
