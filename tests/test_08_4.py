@@ -37,7 +37,7 @@ def test_a_reply_that_is_cut_has_no_end(nb):
     (prompt, written), right, weight = nb.training_batch([([7], [5, 6]), ([], long)])
     assert prompt.shape == (2, nb.LENGTH)
     assert prompt[1, 0] == END
-    assert written[0, :4].tolist() == [START, 5, 6, END] or written[0, :3].tolist() == [START, 5, 6]
+    assert written[0, :4].tolist() == [START, 5, 6, END]
     assert right[0, :3].tolist() == [5, 6, END]
     assert right[1].tolist() == long
     assert END not in right[1]
@@ -120,7 +120,7 @@ def test_replies_alone_are_those_in_company(nb, bot):
         assert answer(prompts) == [answer([each])[0] for each in prompts]
 
 
-def test_a_beam_of_one_is_greedy_and_a_wider_one_is_likelier(nb, bot):
+def test_a_beam_of_one_is_greedy(nb, bot):
     prompts = ["Hello!", "Do you like music?"]
     assert nb.beam(bot, prompts, width=1) == nb.write(bot, prompts, nb.greedy)
 
