@@ -390,6 +390,7 @@ def test_limits(file):
 
 
 def test_bar(file, capsys, monkeypatch):
+    monkeypatch.delenv("TQDM_DISABLE")
     monkeypatch.setattr(posts, "tqdm", functools.partial(posts.tqdm, disable=False))  # the tests have it off
     posts.collect([event(1), event(2), "x"], bluesky_post, file, count=9)
     assert "2/9" in capsys.readouterr().err

@@ -173,7 +173,8 @@ def test_a_site_without_questions(tmp_path):
     assert (len(table), list(table.columns), table["score"].dtype) == (0, stackexchange.COLUMNS, "int64")
 
 
-def test_bar_counts_the_bytes_of_the_posts(site, capsys):
+def test_bar_counts_the_bytes_of_the_posts(site, capsys, monkeypatch):
+    monkeypatch.delenv("TQDM_DISABLE")
     list(stackexchange.rows(site, bar=True))
     assert "100%" in capsys.readouterr().err
     list(stackexchange.rows(site))
