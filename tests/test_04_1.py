@@ -2,7 +2,6 @@
 
 import bz2
 import hashlib
-import http.server
 import itertools
 import json
 import os
@@ -11,10 +10,10 @@ import socket
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from pathlib import Path
 
+import local_server
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -59,7 +58,7 @@ def dump(tmp_path) -> tuple[Path, list[int]]:
 # The client
 
 
-class Wikimedia(http.server.BaseHTTPRequestHandler):
+class Wikimedia(local_server.Handler):
     """Answers from a table of path → (status, headers, body) or a list of such, one after the other."""
 
     answers: dict
@@ -72,25 +71,14 @@ class Wikimedia(http.server.BaseHTTPRequestHandler):
             answer = answer.pop(0) if len(answer) > 1 else answer[0]
         if callable(answer):
             return answer(self)
-        status, headers, body = answer
-        self.send_response(status)
-        for name, value in {"Content-Length": len(body), **headers}.items():
-            self.send_header(name, str(value))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+        self.reply(*answer)
 
 
 @pytest.fixture
 def home():
     Wikimedia.answers, Wikimedia.seen = {}, []
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Wikimedia)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
+    with local_server.serving(Wikimedia) as address:
+        yield address
 
 
 def listing(*dates: str) -> tuple:

@@ -1,11 +1,10 @@
 """cookbook.data: sample, mirror, download; and the sentence for each thing that can go wrong."""
 
 import hashlib
-import http.server
 import json
 import shutil
-import threading
 
+import local_server
 import pytest
 
 from cookbook import data, paths
@@ -14,7 +13,7 @@ CONTENT = bytes(range(256)) * 8192  # 2 MB
 SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
 
 
-class Server(http.server.BaseHTTPRequestHandler):
+class Server(local_server.Handler):
     """Serves CONTENT with ranges; cuts, breaks or changes it on request. `seen` keeps the Range headers."""
 
     seen: list[str | None]
@@ -32,17 +31,12 @@ class Server(http.server.BaseHTTPRequestHandler):
         body = CONTENT[::-1] if self.path == "/changed" else CONTENT[start:]
         self.wfile.write(body[:1_000_000] if self.path == "/cut" and not start else body)
 
-    def log_message(self, *_):
-        pass
-
 
 @pytest.fixture
 def home():
     Server.seen = []
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+    with local_server.serving(Server) as address:
+        yield address.rstrip("/")
 
 
 @pytest.fixture

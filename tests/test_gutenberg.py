@@ -1,12 +1,11 @@
 """Recipe 5.1: the client of Project Gutenberg, against a local server, and what it takes off a text."""
 
 import gzip
-import http.server
 import socket
-import threading
 import time
 from pathlib import Path
 
+import local_server
 import numpy as np
 import pytest
 from gutenbergpy.textget import strip_headers
@@ -115,7 +114,7 @@ End of The Project Gutenberg Etext of The Lamp in the Harbour
 # The client
 
 
-class Gutenberg(http.server.BaseHTTPRequestHandler):
+class Gutenberg(local_server.Handler):
     """Answers from a table of path → (status, headers, body) or a list of such, one after the other."""
 
     answers: dict
@@ -128,25 +127,14 @@ class Gutenberg(http.server.BaseHTTPRequestHandler):
             answer = answer.pop(0) if len(answer) > 1 else answer[0]
         if callable(answer):
             return answer(self)
-        status, headers, body = answer
-        self.send_response(status)
-        for name, value in {"Content-Length": len(body), **headers}.items():
-            self.send_header(name, str(value))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+        self.reply(*answer)
 
 
 @pytest.fixture
 def home():
     Gutenberg.answers, Gutenberg.seen = {}, []
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Gutenberg)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
+    with local_server.serving(Gutenberg) as address:
+        yield address
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Live posts: the one emoji of a text, what is left of a person, and streams that drop, stall, flood and refuse."""
 
 import functools
-import http.server
 import json
 import os
 import re
@@ -18,6 +17,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import emoji
+import local_server
 import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
@@ -678,7 +678,7 @@ def test_waits_are_spread_and_limited(monkeypatch):
 # X's stream
 
 
-class XServer(http.server.BaseHTTPRequestHandler):
+class XServer(local_server.Handler):
     """X: `answers` holds what each connection to the stream gets, the last one again and again; rules are kept."""
 
     protocol_version = "HTTP/1.1"
@@ -718,30 +718,15 @@ class XServer(http.server.BaseHTTPRequestHandler):
         self.whole(201, {"meta": {"summary": {"created": 1}}})
 
     def whole(self, status: int, content: dict, headers: dict | None = None):
-        body = json.dumps(content).encode()
-        self.send_response(status)
-        for name, value in (
-            {"Content-Type": "application/json", "Content-Length": len(body)} | (headers or {})
-        ).items():
-            self.send_header(name, str(value))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+        self.reply(status, {"Content-Type": "application/json", **(headers or {})}, json.dumps(content).encode())
 
 
 @pytest.fixture
 def x_home(monkeypatch) -> Iterator[str]:
     monkeypatch.setenv("X_BEARER_TOKEN", "invented\n")
     XServer.answers, XServer.rules, XServer.seen = [[]], [], []
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), XServer) as server:
-        server.handle_error = lambda *_: None  # we hang up on it
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/stream"
-        server.shutdown()
-        thread.join()
+    with local_server.serving(XServer) as address:
+        yield f"{address}stream"
 
 
 def tweet(number: int) -> bytes:

@@ -1,6 +1,5 @@
 """Stack Exchange's dumps: archives made here, whole, cut and damaged; and how much memory they take."""
 
-import http.server
 import re
 import threading
 import time
@@ -9,6 +8,7 @@ import warnings
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
+import local_server
 import py7zr
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -375,7 +375,7 @@ def test_memory_stays_flat(large):
 # The download
 
 
-class Archive(http.server.BaseHTTPRequestHandler):
+class Archive(local_server.Handler):
     """archive.org: some files under /download/stackexchange/; each answers 503 as often as it is told to."""
 
     files: dict[str, bytes]
@@ -386,25 +386,15 @@ class Archive(http.server.BaseHTTPRequestHandler):
         self.seen.append((self.path, time.monotonic(), self.headers["User-Agent"]))
         body = self.files.get(self.path.removeprefix("/download/stackexchange/"))
         busy, type(self).busy = self.busy, max(0, self.busy - 1)
-        self.send_response(503 if busy else 404 if body is None else 200)
-        body = b"" if busy or body is None else body
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+        status = 503 if busy else 404 if body is None else 200
+        self.reply(status, {}, body if status == 200 else b"")
 
 
 @pytest.fixture
 def home():
     Archive.files, Archive.busy, Archive.seen = {}, 0, []
-    with http.server.HTTPServer(("127.0.0.1", 0), Archive) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/download/stackexchange/"
-        server.shutdown()
-        thread.join()
+    with local_server.serving(Archive) as address:
+        yield f"{address}download/stackexchange/"
 
 
 def test_download_and_read(home, site, tmp_path, monkeypatch):
