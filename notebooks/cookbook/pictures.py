@@ -10,6 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 LIMIT = 50_000_000  # pixels: a small file can unpack to gigabytes
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our limit is lower, and is an error
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # odd tags of a TIFF: it is read, or it is not
 
 
 class PictureError(ValueError):
@@ -31,16 +32,22 @@ def load(source: Path | str | bytes, *, alpha: bool = False) -> np.ndarray:
             width, height = picture.size
             if width * height > LIMIT:
                 raise PictureError(f"{name} has {width:,} x {height:,} pixels; {LIMIT:,} in all are the limit.")
+            if picture.mode == "F":
+                raise PictureError(
+                    f"{name} holds floating-point numbers, which have no agreed white: save it as 8 bits."
+                )
             picture = ImageOps.exif_transpose(_eight_bits(picture)).convert("RGBA")
+    except PictureError:
+        raise
     except FileNotFoundError:
         raise PictureError(f"{name} is missing.") from None
     except Image.DecompressionBombError:
         raise PictureError(f"{name} has more than {LIMIT:,} pixels, which is the limit.") from None
     except UnidentifiedImageError:
         raise PictureError(f"{name} is no picture that can be read here ({', '.join(FORMATS)}).") from None
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for files that are cut or damaged
-        if isinstance(error, PictureError):
-            raise
+    except (IsADirectoryError, PermissionError):
+        raise PictureError(f"{name} is a folder, or may not be read.") from None
+    except Exception as error:  # for a damaged file Pillow raises OSError, SyntaxError, TypeError, EOFError…
         raise PictureError(f"{name} is cut short or damaged: {error}.") from None
     return np.asarray(picture if alpha else flatten(picture))
 
@@ -53,11 +60,9 @@ def flatten(picture: Image.Image, ground: tuple[int, int, int] = (255, 255, 255)
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
     """Greys of 16 bits as 8: Pillow would cut them off at 255, which leaves a white picture."""
-    if not picture.mode.startswith(("I", "F")):
+    if not picture.mode.startswith("I"):
         return picture
     greys = np.asarray(picture).astype(float)
-    if picture.mode == "F":
-        raise PictureError("A picture of floating-point numbers has no agreed white; save it as 8 or 16 bits.")
     return Image.fromarray((greys.clip(0, 65535) / 257).round().astype("uint8"))
 
 

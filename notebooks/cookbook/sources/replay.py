@@ -5,11 +5,11 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
@@ -28,6 +28,36 @@ def served(folder: Path) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+
+
+@contextmanager
+def answered(answer: Callable[[str, dict[str, str]], tuple[int, dict[str, str], bytes]]) -> Iterator[str]:
+    """Serve what a function answers, on 127.0.0.1 until the block ends; gives the address, "http://127.0.0.1:PORT".
+
+    answer: from a path such as "/services/rest/" and the query, to a status, headers and content. It is called by many
+    threads at once.
+    """
+
+    class Handler(_Quiet):
+        protocol_version = "HTTP/1.1"  # connections stay open, as a service's do
+        disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            asked = urlsplit(self.path)
+            status, headers, content = answer(asked.path, dict(parse_qsl(asked.query)))
+            self.send_response(status)
+            for name, value in ({"Content-Length": str(len(content))} | headers).items():
+                self.send_header(name, value)
+            self.end_headers()
+            with suppress(ConnectionError):  # the other side may have had enough
+                self.wfile.write(content)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
 
