@@ -104,7 +104,10 @@ def boxes(ax: Axes, places: np.ndarray, labels: Sequence[str], *, colour: str = 
             ax.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, lw=line, ec=under))
         if label:
             ground = {"facecolor": "white", "edgecolor": colour, "pad": 1, "linewidth": 0.8}
-            ax.text(left, top, label, fontsize=7, va="bottom", color="#222222", bbox=ground, clip_on=True)
+            wide, high = max(ax.get_xlim()), max(ax.get_ylim())
+            x, side = (right, "right") if left > 0.7 * wide else (max(left, 0), "left")  # it stays inside the picture
+            where = {"ha": side, "va": "bottom" if top > 0.11 * high else "top"}
+            ax.text(x, max(top, 0), label, fontsize=7, color="#222222", bbox=ground, clip_on=True, **where)
 
 
 def label_points(
