@@ -23,6 +23,8 @@ GALLERY = {  # file: notebook, a word of the alt text
     "search": ("06.1", "Bars of MRR"),
     "disagreement": ("07.2", "Matrix of disagreement"),
     "attention": ("08.4", "heat maps of attention"),
+    "answers": ("09.1", "Nine photos"),
+    "boxes": ("11.1", "The same eight scenes"),
 }
 
 
