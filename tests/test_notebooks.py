@@ -100,6 +100,14 @@ def test_figures_have_alt_text(notebook):
                     assert len(output.metadata.get(kind, {}).get("alt", "").split()) >= 5, cell.source
 
 
+def test_figures_are_small_files(notebook):
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            for kind in ("image/png", "image/jpeg"):
+                content = output.get("data", {}).get(kind, "")
+                assert len(content) * 3 / 4 <= 110_000, f"{len(content) * 3 // 4:,} bytes: show it with fewer colours"
+
+
 def test_tags_are_known_and_smoke_edits_apply(notebook):
     for cell in code_cells(notebook):
         assert set(tags(cell)) <= KNOWN_TAGS

@@ -1,5 +1,6 @@
 """cookbook.show, run and paths; and the cut network of the tests themselves."""
 
+import io
 import random
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from PIL import Image
 
 from cookbook import paths, run, show
 
@@ -48,6 +50,52 @@ def test_same_figure_same_bytes(monkeypatch):
         ax.plot([3, 1, 2])
         show.figure(fig, "A line with a dip in its middle.")
     assert shown[0] == shown[1]
+
+
+def test_few_colours_make_a_smaller_file(monkeypatch):
+    shown = []
+    monkeypatch.setattr(show, "display", lambda bundle, **_: shown.append(bundle["image/png"]))
+    noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3)).astype("uint8")
+    for colours in (None, 64):
+        fig, ax = plt.subplots()
+        ax.imshow(noise)
+        show.figure(fig, "Coloured noise that fills a picture.", colours=colours)
+    whole, small = (Image.open(io.BytesIO(png)) for png in shown)
+    assert whole.size == small.size and len(small.convert("RGB").getcolors(1000)) <= 64
+    assert len(shown[1]) < len(shown[0]) / 2
+
+
+@pytest.mark.parametrize(("number", "axes"), [(1, 1), (4, 4), (7, 12)])
+def test_grid_has_a_place_for_each_picture(monkeypatch, number, axes):
+    figures = []
+    monkeypatch.setattr(show, "figure", lambda fig, alt, **_: figures.append(fig))
+    shapes = [(9, 9), (9, 5, 3)]
+    pictures = [np.zeros(shapes[each % 2], "uint8") for each in range(number)]
+    show.grid(pictures, [f"number {each}\nof {number}" for each in range(number)], "Black pictures with a number each.")
+    drawn = [ax for ax in figures[0].axes if ax.images]
+    assert len(drawn) == number and len(figures[0].axes) == axes
+    assert [ax.get_title() for ax in drawn] == [f"number {each}\nof {number}" for each in range(number)]
+    plt.close(figures[0])
+
+
+@pytest.mark.parametrize(("pictures", "captions"), [([], []), ([np.zeros((2, 2))], ["a", "b"])])
+def test_grid_wants_a_caption_a_picture(pictures, captions):
+    with pytest.raises(ValueError, match=f"not {len(pictures)} and {len(captions)}"):
+        show.grid(pictures, captions, "Nothing that could be shown here.")
+
+
+def test_labels_of_boxes_stay_inside_the_picture():
+    fig, ax = plt.subplots()
+    ax.imshow(np.zeros((100, 100, 3), "uint8"))
+    corners = np.array([[0, 0, 30, 30], [90, 0, 100, 20], [-5, 50, 20, 80], [40, 40, 60, 60]], float)
+    show.boxes(ax, corners, ["one", "a longer one", "three", ""])
+    fig.draw_without_rendering()
+    frame = ax.get_window_extent()
+    assert len(ax.texts) == 3 and len(ax.patches) == 8  # a white rim each
+    for text in ax.texts:
+        box = text.get_window_extent()
+        assert box.x0 >= frame.x0 - 3 and box.x1 <= frame.x1 + 3 and box.y1 <= frame.y1 + 3
+    plt.close(fig)
 
 
 def test_setup_seeds_everything():
