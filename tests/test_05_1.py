@@ -1,12 +1,9 @@
 """Notebook 05.1: text to numbers and batches, the baselines, one step at a time, sampling, programs, neurons."""
 
 import ast
-import importlib.util
-import os
-import subprocess
-import sys
 from functools import cache
 
+import backends
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 
 import book
-from cookbook import data, paths
+from cookbook import data
 
 TEXT = "To be, or not to be: that is the question.\n" * 60
 
@@ -231,8 +228,6 @@ def test_a_cut_training_goes_on(nb, monkeypatch):
 
 
 ELSEWHERE = """
-import sys
-sys.path.insert(0, "tests/tools")
 import numpy as np
 import book
 nb = book.definitions("05.1")
@@ -241,19 +236,10 @@ whole = model.predict(nb.encode("To be")[None], verbose=0)[0, -1]
 assert np.abs(nb.Writer(model).read("To be")[0][0] - whole).max() < 1e-4
 assert nb.bits_per_character(model, "To be or not to be" * 9, rows=2) > 0
 nb.train_lstm("backend", "To be or not to be" * 40, units=8, epochs=1, rows=2)
-print(nb.keras.backend.backend())
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@backends.OTHERS
 def test_models_run_on_other_backends(backend):
-    if not importlib.util.find_spec(backend):
-        pytest.skip(f"{backend} is not installed: pip install {backend}, to run the models on it")
-    path = os.pathsep.join([str(paths.ROOT / "notebooks"), os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": path}
-    done = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE], cwd=paths.ROOT, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split()[-1] == backend
+    backends.run(ELSEWHERE, backend)

@@ -1,16 +1,11 @@
 """Notebook 06.1: words, measures, batches, encoders, loss, and its models on other backends."""
 
-import importlib.util
-import os
-import subprocess
-import sys
-
+import backends
 import numpy as np
 import pandas as pd
 import pytest
 
 import book
-from cookbook import paths
 
 ASKED = ["sort the row", "mean of an array", "draw a line", "read a file"]
 ANSWERED = [
@@ -155,8 +150,6 @@ def test_together_is_safe_where_no_word_is_shared(nb):
 
 
 ELSEWHERE = """
-import sys
-sys.path.insert(0, "tests/tools")
 import numpy as np
 import book
 nb = book.definitions("06.1")
@@ -167,19 +160,10 @@ rows = np.random.default_rng(0).integers(1, 8, (16, nb.ANSWER)).astype("int32")
 for kind in ("bag", "cnn", "lstm"):
     vectors = nb.unit_vectors(nb.train_encoder(kind, rows[:, : nb.TITLE], rows, epochs=1, rows=8), rows)
     assert vectors.shape == (16, nb.SIZE) and np.isfinite(vectors).all()
-print(nb.keras.backend.backend())
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@backends.OTHERS
 def test_models_run_on_other_backends(backend):
-    if not importlib.util.find_spec(backend):
-        pytest.skip(f"{backend} is not installed: pip install {backend}, to run the models on it")
-    path = os.pathsep.join([str(paths.ROOT / "notebooks"), os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": path}
-    done = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE], cwd=paths.ROOT, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split()[-1] == backend
+    backends.run(ELSEWHERE, backend)

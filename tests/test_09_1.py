@@ -1,23 +1,21 @@
 """Notebook 09.1: a file of weights is read without trusting it, the network is what it means, doubt is counted."""
 
 import copyreg
-import importlib.util
 import io
-import os
 import pickle
 import struct
-import subprocess
 import sys
 import types
 from collections import OrderedDict
 
+import backends
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import book
-from cookbook import data, paths
+from cookbook import data
 
 MODULE = book.definitions("09.1")
 NUMBERS = np.arange(24, dtype="<f4")
@@ -315,8 +313,6 @@ def test_resized_takes_the_middle(nb):
 
 
 ELSEWHERE = """
-import sys
-sys.path.insert(0, "tests/tools")
 import json
 import numpy as np
 import book
@@ -328,19 +324,10 @@ nb.fill(net, nb.read_weights(data.path("efficientnet-lite0").read_bytes()))
 pixels = pictures.square(pictures.load(data.path("photo-coffee")), 224)
 name, probability = nb.answers(net.predict(pixels[None], verbose=0)[0])[0]
 assert name == "espresso" and abs(probability - 0.94) < 0.01, (name, probability)
-print(nb.keras.backend.backend())
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@backends.OTHERS
 def test_the_network_says_the_same_on_other_backends(backend):
-    if not importlib.util.find_spec(backend):
-        pytest.skip(f"{backend} is not installed: pip install {backend}, to run the models on it")
-    path = os.pathsep.join([str(paths.ROOT / "notebooks"), os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": path}
-    done = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE], cwd=paths.ROOT, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split()[-1] == backend
+    backends.run(ELSEWHERE, backend)

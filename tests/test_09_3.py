@@ -1,19 +1,16 @@
 """Notebook 09.3: pictures come out of archives with their kinds, only what may be trained changes."""
 
-import importlib.util
 import io
-import os
-import subprocess
-import sys
 import tarfile
 import zipfile
 
+import backends
 import numpy as np
 import pytest
 from PIL import Image
 
 import book
-from cookbook import data, paths, zoo
+from cookbook import data, zoo
 
 
 @pytest.fixture(scope="module")
@@ -223,8 +220,6 @@ def test_models_of_the_zoo_are_small():
 
 
 ELSEWHERE = """
-import sys
-sys.path.insert(0, "tests/tools")
 import numpy as np
 import book
 from cookbook import zoo
@@ -239,19 +234,10 @@ for trained in (nb.head_only, nb.all_but_norms):
     assert 0 <= nb.fit(nb.top(), trained, 1e-3, 1, [nb.seen])[0] <= 1
 assert zoo.load("09/retrained-block").predict(nb.seen, verbose=0).shape == (8, 2)
 assert nb.small_network().predict(pixels[:, :32, :32], verbose=0).shape == (8, 2)
-print(nb.keras.backend.backend())
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@backends.OTHERS
 def test_models_run_on_other_backends(backend):
-    if not importlib.util.find_spec(backend):
-        pytest.skip(f"{backend} is not installed: pip install {backend}, to run the models on it")
-    path = os.pathsep.join([str(paths.ROOT / "notebooks"), os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": path, "TQDM_DISABLE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE], cwd=paths.ROOT, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split()[-1] == backend
+    backends.run(ELSEWHERE, backend)

@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import backends
 import keras
 import numpy as np
 import pytest
@@ -200,3 +201,29 @@ def test_pictures_that_cannot_be_read_are_named(nb, tmp_path, capsys):
     found = nb.read_all(sorted(tmp_path.iterdir()))
     assert list(found) == ["good.png"] and found["good.png"].shape == (3, 4, 3)
     assert "bad.jpg is no picture" in capsys.readouterr().out
+
+
+ELSEWHERE = """
+import numpy as np
+import book
+from cookbook import data, pictures, zoo
+nb = book.definitions("11.1")
+nb.network = net = zoo.load("09/efficientnet-lite0")
+maps = [net.get_layer(name).output for name in ("block_10_add", "top_relu")]
+nb.backbone = nb.keras.Model(net.input, maps)
+nb.proposer = zoo.load("11/proposals")
+nb.detector = zoo.load("11/detector", custom_objects={"RoiAlign": nb.RoiAlign})
+_, labels = nb.detect_in(pictures.load(data.path("photo-astronaut")))
+assert any(label.startswith("flag") for label in labels), labels
+rows = np.zeros((2, 400, 11), "float32")
+rows[:, 100] = 1
+empty = [np.zeros((2, 20, 20, 112)), np.zeros((2, 10, 10, 1280))]
+loss = nb.anchor_free_loss(rows, nb.anchor_free_network().predict(empty, verbose=0))
+assert np.isfinite(float(loss))
+"""
+
+
+@pytest.mark.slow
+@backends.OTHERS
+def test_models_run_on_other_backends(backend):
+    backends.run(ELSEWHERE, backend)
