@@ -21,7 +21,7 @@ def nb():
 
 @st.composite
 def some_boxes(draw, most: int = 8) -> np.ndarray:
-    corner = st.tuples(st.integers(0, 80), st.integers(0, 80), st.integers(1, 60), st.integers(1, 60))
+    corner = st.tuples(st.integers(0, 80), st.integers(0, 80), st.integers(2, 60), st.integers(2, 60))
     boxes = draw(st.lists(corner, min_size=1, max_size=most))
     return np.array([(left, top, left + width, top + height) for left, top, width, height in boxes], float)
 

@@ -670,7 +670,7 @@ def test_waits_are_spread_and_limited(monkeypatch):
     assert 0.5 <= min(first) < max(first) <= 1.001
     assert 2 <= min(third) < max(third) <= 4.001
     assert 160 <= min(last) < max(last) <= 320.1
-    assert waited(1, wait=1000) >= 1000
+    assert waited(1, wait=1000) >= 1000 - 1e-6  # the clock is a sum
     assert 30 <= waited(1, slow=60) <= 60.1
     assert max(slept) <= 1  # so that limits are looked at
 
