@@ -23,8 +23,8 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(cores)
     for variable in ("COOKBOOK_MIRROR", "COOKBOOK_ZOO", "LIVE", "KERAS_BACKEND"):
         os.environ.pop(variable, None)
-    # Hypothesis takes time on shared cores for a fault; no test here is about time.
-    settings.register_profile("shared cores", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    # How fast hypothesis invents its input, on shared cores, says nothing about the book. Deadlines stay.
+    settings.register_profile("shared cores", suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("shared cores")
     # As a plugin of its own: the hooks of a conftest do not reach files outside its folder.
     config.pluginmanager.register(NotebookRuns(), "notebook-runs")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import local_server
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import book
@@ -534,7 +534,7 @@ WORDS = [
 ]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.sampled_from(MARKS + WORDS), max_size=60).map("".join))
 def test_no_wikitext_stops_the_parser(text):
     for lines in (

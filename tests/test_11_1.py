@@ -59,6 +59,11 @@ def test_decode_undoes_encode(nb, boxes, seed):
     assert np.allclose(nb.decode(nb.encode(boxes, reference), reference), boxes)
 
 
+def test_no_prediction_makes_a_box_endless(nb):
+    sizes = np.diff(nb.decode(np.array([[0, 0, 1000, -1000]]), np.array([[0, 0, 10, 10]])).reshape(2, 2), axis=0)
+    assert np.allclose(sizes, [[10 * math.exp(4), 10 * math.exp(-4)]])
+
+
 def test_deltas_are_those_of_the_paper(nb):
     """Ren et al., 2015, equation 2, for one box."""
     (x, y, w, h), (xa, ya, wa, ha) = (50, 40, 20, 30), (40, 44, 40, 20)

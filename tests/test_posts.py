@@ -310,7 +310,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None)
 @given(JSON)
 def test_any_json_is_a_post_or_not(value):
     in_a_post = event(record=value) if isinstance(value, dict) else event(text=value)
@@ -670,7 +670,8 @@ def test_waits_are_spread_and_limited(monkeypatch):
     assert 0.5 <= min(first) < max(first) <= 1.001
     assert 2 <= min(third) < max(third) <= 4.001
     assert 160 <= min(last) < max(last) <= 320.1
-    assert waited(1, wait=1000) >= 1000 - 1e-6  # the clock is a sum
+    clock[0] = 0.0  # a difference from another start would be rounded
+    assert waited(1, wait=1000) >= 1000
     assert 30 <= waited(1, slow=60) <= 60.1
     assert max(slept) <= 1  # so that limits are looked at
 

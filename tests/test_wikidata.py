@@ -1,7 +1,6 @@
 """Wikidata and Commons, played by a local server: good, empty, slow, rate-limited, broken, cut and huge answers."""
 
 import functools
-import http.server
 import io
 import json
 import re
@@ -13,6 +12,7 @@ import zlib
 from collections import Counter, defaultdict
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+import local_server
 import numpy as np
 import pytest
 from hypothesis import given
@@ -97,7 +97,7 @@ class Wikimedia:
         return {"batchcomplete": True, "query": {"pages": pages}}
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Handler(local_server.Handler):
     def __init__(self, wikimedia: Wikimedia, *arguments):
         self.wikimedia = wikimedia
         super().__init__(*arguments)
@@ -123,29 +123,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def give(self, status: int, content: str | bytes, headers: dict | None = None, length: int | None = None) -> None:
         content = content.encode() if isinstance(content, str) else content
-        self.send_response(status)
-        for key, value in (headers or {}).items():
-            self.send_header(key, value)
-        self.send_header("Content-Length", str(len(content) if length is None else length))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *arguments):
-        pass
+        self.reply(status, {"Content-Length": len(content) if length is None else length, **(headers or {})}, content)
 
 
 @pytest.fixture
 def server():
     wikimedia = Wikimedia()
-    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, wikimedia))
-    httpd.daemon_threads = True
-    httpd.block_on_close = False
-    httpd.handle_error = lambda *_: None  # a client that has seen enough
-    threading.Thread(target=httpd.serve_forever, args=(0.02,), daemon=True).start()
-    wikimedia.home = f"http://127.0.0.1:{httpd.server_port}"
-    yield wikimedia
-    httpd.shutdown()
-    httpd.server_close()
+    with local_server.serving(functools.partial(Handler, wikimedia)) as address:
+        wikimedia.home = address.rstrip("/")
+        yield wikimedia
 
 
 def client(server: Wikimedia, **options) -> Wikidata:
