@@ -1,82 +1,125 @@
-"""Notebook 13.1: its measures, the layer that draws codes, and its models on other backends."""
+"""Notebook 13.1: the measures, the layer that draws codes, and its models on other backends."""
 
+import backends
 import numpy as np
 import pytest
-from backends import OTHERS, run
-from hypothesis import given
-from hypothesis import strategies as st
 
-from book import definitions
+import book
+from cookbook import zoo
 
 
 @pytest.fixture(scope="module")
-def notebook():
-    return definitions("13.1")
+def nb():
+    return book.definitions("13.1")
 
 
-def test_nats_are_the_cross_entropy_of_the_pixels(notebook):
+@pytest.fixture
+def pictures():
+    return np.random.default_rng(0).random((6, 28, 28, 1), "float32")
+
+
+def test_inputs_are_pictures_of_0_to_1(nb):
+    made = nb.inputs(np.full((2, 28, 28), 255, "uint8"))
+    assert made.shape == (2, 28, 28, 1)
+    assert made.dtype == np.float32
+    assert (made == 1).all()
+    for wrong in (np.zeros((2, 28, 28)), np.zeros((28, 28), "uint8"), np.zeros((1, 32, 32), "uint8")):
+        with pytest.raises(ValueError, match="Pictures are uint8"):
+            nb.inputs(wrong)
+
+
+def test_nats_are_the_cross_entropy(nb, pictures):
+    logits = np.random.default_rng(1).normal(0, 3, pictures.shape).astype("float32")
+    p = 1 / (1 + np.exp(-logits.astype(float)))
+    expected = -(pictures * np.log(p) + (1 - pictures) * np.log(1 - p)).sum(axis=(1, 2, 3))
+    assert np.array(nb.nats(pictures, logits)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_nats_of_sure_logits_are_finite(nb, pictures):
+    assert np.isfinite(nb.nats(pictures, np.full(pictures.shape, 1e4, "float32"))).all()
+
+
+def test_logit_undoes_the_sigmoid_and_keeps_from_the_edges(nb):
+    p = np.array([0.2, 0.5, 0.99])
+    assert 1 / (1 + np.exp(-nb.logit(p))) == pytest.approx(p, abs=1e-6)
+    assert nb.logit(np.array([-0.3, 1.2])) == pytest.approx(nb.logit(np.array([0.01, 0.99])))
+
+
+def test_light_is_the_sigmoid(nb):
+    assert nb.light(np.zeros((2, 28, 28, 1), "float32")).shape == (2, 28, 28)
+    assert (nb.light(np.zeros((1, 28, 28, 1), "float32")) == 0.5).all()
+
+
+def test_the_shapes_of_the_networks(nb):
+    assert nb.autoencoder().output_shape == nb.variational().output_shape == (None, 28, 28, 1)
+    assert nb.make_encoder(nb.SIZE).output_shape == (None, nb.SIZE)
+    assert nb.recogniser().output_shape == (None, 10)
+
+
+def test_the_layer_draws_as_told_and_pays_the_divergence(nb):
+    mean = np.tile(np.array([[1.0, -2.0]], "float32"), (20_000, 1))
+    log_variance = np.tile(np.array([[0.0, -1.0]], "float32"), (20_000, 1))
+    layer = nb.Code()
+    drawn = np.array(layer(np.concatenate([mean, log_variance], axis=1)))
+    assert drawn.mean(axis=0) == pytest.approx([1, -2], abs=0.03)
+    assert drawn.std(axis=0) == pytest.approx([1, np.exp(-0.5)], abs=0.03)
+    expected = ((mean**2 + np.exp(log_variance) - 1 - log_variance) / 2).sum(axis=1).mean()
+    assert float(layer.losses[0]) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_the_loss_that_fit_sees_is_both_terms(nb, pictures):
+    model = nb.variational()
+    model.compile("sgd", nb.nats, jit_compile=False)
+    total = model.evaluate(pictures, pictures, verbose=0)
+    named = model.get_layer("encoder").predict(pictures, verbose=0)
+    mean, log_variance = np.split(named, 2, axis=1)
+    divergence = ((mean**2 + np.exp(log_variance) - 1 - log_variance) / 2).sum(axis=1).mean()
+    assert total > divergence + 0.5 * 784 * np.log(2)
+
+
+def test_the_bound_of_a_code_that_says_nothing_is_the_reconstruction(nb, pictures):
+    nothing = np.zeros((6, 4))
+    surprise, divergence = nb.elbo(pictures, nothing, nothing + 1, lambda codes: np.zeros((6, 28, 28, 1), "float32"))
+    assert surprise == pytest.approx(784 * np.log(2), rel=1e-5)
+    assert divergence == 0
+    _, further = nb.elbo(pictures, nothing + 2, nothing + 1, lambda codes: np.zeros((6, 28, 28, 1), "float32"))
+    assert further == pytest.approx(4 * 2**2 / 2)
+
+
+def test_random_codes_have_the_mean_and_covariance_asked_for(nb):
     rng = np.random.default_rng(0)
-    pictures, logits = rng.random((3, 28, 28, 1)).astype("float32"), rng.normal(size=(3, 28, 28, 1)).astype("float32")
-    white = 1 / (1 + np.exp(-logits.astype("float64")))
-    expected = -(pictures * np.log(white) + (1 - pictures) * np.log(1 - white)).sum(axis=(1, 2, 3))
-    np.testing.assert_allclose(np.asarray(notebook.nats(pictures, logits)), expected, rtol=1e-4)
+    codes = rng.normal(size=(500, 3)) @ rng.normal(size=(3, 3)) + 7
+    made = nb.like(codes, 40_000)
+    assert made.dtype == np.float32
+    assert made.mean(axis=0) == pytest.approx(codes.mean(axis=0), abs=0.05)
+    assert np.cov(made.T) == pytest.approx(np.cov(codes.T), abs=0.15)
 
 
-def test_nats_stay_finite_where_a_network_is_sure(notebook):
-    ones = np.ones((1, 28, 28, 1), "float32")
-    assert float(notebook.nats(ones, -500 * ones)[0]) == pytest.approx(500 * 784, rel=1e-5)
-    assert float(notebook.nats(ones, 500 * ones)[0]) == pytest.approx(0)
+def test_the_models_are_small_and_load(nb):
+    for name in ("autoencoder", "vae", "animals"):
+        model = zoo.load(f"13/{name}", {"Code": nb.Code})
+        assert model.count_params() < 170_000
 
 
-@given(st.floats(-2, 3, width=32))
-def test_logits_are_finite_and_turn_back(notebook, value):
-    turned = 1 / (1 + np.exp(-float(notebook.logit(np.array(value)))))
-    assert turned == pytest.approx(np.clip(value, 0.01, 0.99), abs=1e-5)
-
-
-@pytest.mark.parametrize(
-    "pictures", [np.zeros((2, 32, 32), "uint8"), np.zeros((28, 28), "uint8"), np.zeros((1, 28, 28))]
-)
-def test_refuses_pictures_of_another_kind(notebook, pictures):
-    with pytest.raises(ValueError, match="uint8"):
-        notebook.inputs(pictures)
-
-
-def test_standard_normal_codes_cost_nothing(notebook):
-    layer = notebook.Code()
-    assert layer(np.zeros((4, 6), "float32")).shape == (4, 3)
-    assert float(layer.losses[0]) == pytest.approx(0)
-    layer(np.concatenate([np.ones((4, 3)), np.zeros((4, 3))], axis=1).astype("float32"))
-    assert float(layer.losses[-1]) == pytest.approx(1.5)
-
-
-def test_elbo_counts_the_same_divergence(notebook):
-    pictures = np.zeros((4, 28, 28, 1), "float32")
-    _, divergence = notebook.elbo(pictures, np.ones((4, 3)), np.ones((4, 3)), lambda codes: pictures)
-    assert divergence == pytest.approx(1.5)
-
-
-def test_codes_like_others_have_their_mean_and_spread(notebook):
-    codes = np.random.default_rng(0).normal(5, 2, (500, 3))
-    drawn = notebook.like(codes, 4000)
-    np.testing.assert_allclose(drawn.mean(axis=0), codes.mean(axis=0), atol=0.2)
-    np.testing.assert_allclose(drawn.std(axis=0), codes.std(axis=0), rtol=0.1)
-
-
-TRAINING = """
+ELSEWHERE = """
 import numpy as np
-from book import definitions
+import book
+from cookbook import zoo
 
-notebook = definitions("13.1")
-pictures = (np.random.default_rng(0).random((8, 28, 28, 1)) > 0.5).astype("float32")
-for model in (notebook.autoencoder(), notebook.variational()):
-    model.compile("adam", notebook.nats)
-    history = model.fit(pictures, pictures, epochs=3, verbose=0).history["loss"]
-    assert history[-1] < history[0], history
+nb = book.definitions("13.1")
+pictures = np.random.default_rng(0).random((64, 28, 28, 1), "float32")
+for model in (nb.autoencoder(), nb.variational()):
+    model.compile("adam", nb.nats)
+    losses = model.fit(pictures, pictures, epochs=3, verbose=0).history["loss"]
+    assert losses[-1] < losses[0], losses
+vae = zoo.load("13/vae", {"Code": nb.Code})
+assert nb.decode(vae, np.zeros((2, nb.SIZE), "float32")).shape == (2, 28, 28, 1)
+mean, deviation = nb.named(vae, pictures)
+assert (deviation > 0).all()
 """
 
 
 @pytest.mark.slow
-@OTHERS
-def test_models_train_on_another_backend(backend):
-    run(TRAINING, backend)
+@backends.OTHERS
+def test_models_run_on_other_backends(backend):
+    backends.run(ELSEWHERE, backend)
