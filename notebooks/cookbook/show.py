@@ -88,7 +88,8 @@ def grid(
     """Show pictures in rows, each with a caption above it.
 
     pictures: arrays as matplotlib draws them: (height, width, 3) uint8, or (height, width) for greys.
-    captions: one each, "" for none; a line break makes a second line. alt, quality: as for `figure`. side: inches a picture.
+    captions: one each, "" for none; a line break makes a second line. side: inches a picture.
+    alt, quality: as for `figure`.
 
     Raises ValueError where there is nothing to show, or not one caption a picture.
     """
