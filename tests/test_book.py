@@ -25,7 +25,7 @@ def test_made_pages_are_up_to_date(path):
 
 @pytest.mark.parametrize("name", index.GALLERY)
 def test_gallery_shows_the_stored_figures(name):
-    assert (index.PICTURES / f"{name}.png").read_bytes() == index.picture(*index.GALLERY[name])[0], "run `make index`"
+    assert (index.PICTURES / name).read_bytes() == index.picture(*index.GALLERY[name])[0], "run `make index`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -17,14 +17,17 @@ from cookbook import data, zoo
 
 PICTURES = ROOT / ".github" / "pictures"
 GALLERY = {  # file: notebook, a word of the alt text
-    "map": ("03.2", "map"),
-    "films": ("04.2", "Heat map"),
-    "neuron": ("05.1", "coloured by neuron"),
-    "search": ("06.1", "Bars of MRR"),
-    "disagreement": ("07.2", "Matrix of disagreement"),
-    "attention": ("08.4", "heat maps of attention"),
-    "answers": ("09.1", "Nine photos"),
-    "boxes": ("11.1", "The same eight scenes"),
+    "map.png": ("03.2", "map"),
+    "films.png": ("04.2", "Heat map"),
+    "neuron.png": ("05.1", "coloured by neuron"),
+    "search.png": ("06.1", "Bars of MRR"),
+    "disagreement.png": ("07.2", "Matrix of disagreement"),
+    "attention.png": ("08.4", "heat maps of attention"),
+    "answers.png": ("09.1", "Nine photos"),
+    "boxes.png": ("11.1", "The same eight scenes"),
+    "painted.jpg": ("12.2", "An astronaut in an orange suit"),
+    "digits.png": ("13.2", "A map of 13 by 13 digits"),
+    "icons.png": ("14.4", "Eighty-four icons"),
 }
 
 
@@ -38,12 +41,13 @@ def readme() -> str:
 
 
 def picture(number: str, word: str) -> tuple[bytes, str]:
-    """The first figure stored in a notebook whose alt text holds `word`: its PNG and its alt text."""
+    """The first figure stored in a notebook whose alt text holds `word`: its PNG or JPEG and its alt text."""
     for cell in code_cells(read(find(number))):
         for output in cell.outputs:
-            alt = output.get("metadata", {}).get("image/png", {}).get("alt", "")
-            if word in alt:
-                return base64.b64decode(output.data["image/png"]), alt
+            for kind in ("image/png", "image/jpeg"):
+                alt = output.get("metadata", {}).get(kind, {}).get("alt", "")
+                if word in alt:
+                    return base64.b64decode(output.data[kind]), alt
     raise LookupError(f"Notebook {number} stores no figure whose alt text holds {word!r}.")
 
 
@@ -51,7 +55,7 @@ def gallery() -> str:
     """A picture for each entry of GALLERY, linked to its notebook."""
     return (
         "\n".join(
-            f'<a href="notebooks/{quote(find(number).name)}"><img src=".github/pictures/{name}.png" width="420" '
+            f'<a href="notebooks/{quote(find(number).name)}"><img src=".github/pictures/{name}" width="420" '
             f'alt="{html.escape(picture(number, word)[1])}"></a>'
             for name, (number, word) in GALLERY.items()
         )
@@ -123,7 +127,7 @@ PAGES = {ROOT / "README.md": readme, ROOT / "zoo" / "README.md": zoo_page, ROOT 
 def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     for name, where in GALLERY.items():
-        (PICTURES / f"{name}.png").write_bytes(picture(*where)[0])
+        (PICTURES / name).write_bytes(picture(*where)[0])
     for path, make in PAGES.items():
         Path(path).write_text(make(), "utf8")
 
