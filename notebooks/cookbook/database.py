@@ -190,7 +190,10 @@ def _claim(folder: Path) -> None:
 
 def _launch(folder: Path) -> str:
     """Make the folder's database if it is empty, start its server, and return how to connect to it."""
-    server = get_server(folder, start=False)
+    try:
+        server = get_server(folder, start=False)  # it adds the user `pgserver` where we are root
+    except subprocess.CalledProcessError:  # as another process did just now
+        server = get_server(folder, start=False)
     fresh = not (folder / "PG_VERSION").exists()
     server.ensure_pgdata_inited()
     if fresh:
