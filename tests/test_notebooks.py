@@ -13,7 +13,7 @@ from cookbook import zoo
 KNOWN_TAGS = {"parameters", "nbval-ignore-output", "raises-exception", "hide-input"}
 MACHINE_PATH = re.compile(r"/(?:root|work|tmp|Users|home|opt|usr)/\w")
 KEY = re.compile(r"(?:api_?key|secret|token|password)\s*=\s*['\"]\w{8,}", re.IGNORECASE)
-LONG = {"04.1", "11.1", "12.1", "12.2"}  # may take 90 s, and as many cells as they need
+LONG = {"04.1", "11.1", "12.1", "12.2", "16.1"}  # may take 90 s, and as many cells as they need
 
 
 @pytest.fixture(params=built(), ids=lambda path: path.stem.split()[0])
