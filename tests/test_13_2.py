@@ -85,6 +85,22 @@ def test_a_lesson_lies_on_the_line_from_noise_to_code(nb):
     assert point + (1 - t) * direction == pytest.approx(np.tile(mean, (50, 1)), abs=1e-5)
     assert np.array_equal(clock, nb.clock(t[:, 0]))
     assert label.shape == (50, 10)
+    assert 0 < (label.sum(axis=1) == 0).sum() < 20  # one in seven is blank
+
+
+def test_guidance_says_louder_what_the_label_says(nb):
+    class Sides:
+        """A label pulls up by 1; without one nothing moves."""
+
+        inputs = tuple(np.zeros((1, size)) for size in (2, 16, 3))
+
+        def predict(self, inputs, **_):
+            return np.repeat(inputs[2].sum(axis=1, keepdims=True), 2, axis=1).astype("float32")
+
+    labels = np.eye(3, dtype="float32")
+    start = nb.follow(Sides(), labels, guidance=0)
+    assert nb.follow(Sides(), labels, guidance=1) - start == pytest.approx(np.ones((3, 2)), abs=1e-5)
+    assert nb.follow(Sides(), labels, guidance=3) - start == pytest.approx(3 * np.ones((3, 2)), abs=1e-5)
 
 
 def test_a_flow_that_knows_the_way_arrives(nb):
