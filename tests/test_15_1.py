@@ -127,6 +127,22 @@ def test_windows_are_the_beginning_the_middle_and_the_end(notebook):
     assert list(found[:, 0, 0]) == [0, 20, 40] and found[2, -1, 0] == 199
 
 
+def test_rises_do_not_depend_on_loudness_but_on_change(notebook):
+    still = np.full((notebook.WINDOW, music.BANDS), 77, "uint8")
+    assert not notebook.rises(still).any()
+    loud = np.zeros((notebook.WINDOW, music.BANDS), "uint8")
+    loud[::8, 4:8] = 100
+    assert notebook.rises(loud)[8::8, 0].min() > 1 > notebook.rises(loud)[9::8, 0].max()
+    np.testing.assert_allclose(notebook.rises(loud), notebook.rises(loud * 2), atol=0.05)
+    assert notebook.rises(loud)[16, 2] > 0 and not notebook.rises(loud)[:, 3:17].any(), "only its own group rises"
+
+
+def test_the_melody_is_the_way_of_the_loudest_band(notebook):
+    rising = np.zeros((notebook.WINDOW, music.BANDS), "uint8")
+    rising[np.arange(40), np.arange(40)] = 200
+    np.testing.assert_allclose(notebook.rises(rising)[3:40, -2], 0.75)
+
+
 def test_votes_of_clips_make_the_tune(notebook):
     clips = notebook.planned([3, 8])
     votes = np.log(
@@ -146,8 +162,9 @@ def test_a_varied_piece_keeps_its_shape(seed):
     piece = rng.integers(0, 256, (int(rng.integers(module.WINDOW, 400)), music.BANDS), dtype="uint8")
     before = piece.copy()
     varied = module.varied(piece, rng)
-    assert varied.shape == (module.WINDOW, music.BANDS) and varied.dtype == np.float32
-    assert varied.min() >= -2 and varied.max() < 2
+    assert varied.shape == (module.WINDOW, music.BANDS) and varied.dtype == np.uint8
+    seen = module.rises(varied)
+    assert seen.shape == (module.WINDOW, 19) and np.isfinite(seen).all() and np.abs(seen).max() <= 5
     assert (piece == before).all(), "the piece itself stays"
 
 
