@@ -1,4 +1,4 @@
-"""The icons of chapter 14: names, drawing, SVGs, likeness, and a split without twins."""
+"""The icons of chapter 14: names, drawing, SVGs, likeness, what varies them, and a split without twins."""
 
 import numpy as np
 import pytest
@@ -125,3 +125,26 @@ def test_split_is_the_same_each_time_and_another_with_another_seed(loaded):
     assert (again[0] == loaded.train).all()
     assert (again[1] == loaded.held_out).all()
     assert (other[0] != loaded.train).any()
+
+
+@given(seed=st.integers(0, 1000), side=st.integers(1, 9))
+def test_varied_pictures_are_moved_or_mirrored(seed, side):
+    rng = np.random.default_rng(seed)
+    picture = np.zeros((1, 12, 12, 1), "float32")
+    picture[0, 1:-1, 1:-1, 0] = rng.random((10, 10))  # a rim: nothing is pushed out
+    for each in icons.vary(np.repeat(picture, side, axis=0), rng):
+        assert each.shape == (12, 12, 1)
+        ways = [
+            np.roll(p, (d, r), (0, 1))
+            for p in (picture[0], picture[0, :, ::-1])
+            for d in (-1, 0, 1)
+            for r in (-1, 0, 1)
+        ]
+        assert any(np.array_equal(each, way) for way in ways)
+
+
+def test_what_is_moved_out_does_not_come_back():
+    edge = np.zeros((50, 8, 8, 1), "float32")
+    edge[:, 0] = 1
+    varied = icons.vary(edge, np.random.default_rng(0))
+    assert not varied[:, 2:].any() and varied[:, :2].any()

@@ -103,6 +103,18 @@ def likeness(some: np.ndarray, others: np.ndarray) -> np.ndarray:
     return shared / np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1) - shared, 1e-9)
 
 
+def vary(batch: np.ndarray, rng: np.random.Generator, shift: int = 1) -> np.ndarray:
+    """Each picture of a batch (n, height, width, 1) mirrored or not, and moved by up to `shift` pixels."""
+    height, width = batch.shape[1:3]
+    room = np.pad(batch, [(0, 0), (shift, shift), (shift, shift), (0, 0)])
+    changed = np.empty_like(batch)
+    draws = zip(room, rng.random(len(batch)) < 0.5, *rng.integers(0, 2 * shift + 1, (2, len(batch))), strict=True)
+    for place, (picture, mirror, down, right) in enumerate(draws):
+        moved = picture[down : down + height, right : right + width]
+        changed[place] = moved[:, ::-1] if mirror else moved
+    return changed
+
+
 def split(
     names: list[str], pictures: np.ndarray, *, share: float = 0.15, twin: float = 0.9, seed: int = 14
 ) -> tuple[np.ndarray, np.ndarray]:
